@@ -1,0 +1,48 @@
+/** Every tolerance of the test suite, each with its reason; loosened only in a commit of its own that says why. */
+
+export interface Tolerance {
+  readonly absolute: number;
+  readonly relative: number;
+}
+
+/** Logits: float32 noise of the reference itself against float64 is 3e-6 … 3e-5 on logits up to 25. */
+export const LOGITS: Tolerance = { absolute: 1e-4, relative: 1e-5 };
+
+/** Mean loss: the reference's own noise is below 2e-6. */
+export const LOSS: Tolerance = { absolute: 1e-5, relative: 0 };
+
+/** Gradients, relative to the largest gradient of the same tensor: the reference's noise is up to 1e-5 of it. */
+export const GRADIENT_OF_MAXIMUM: number = 1e-4;
+
+/** Losses over 20 AdamW steps: rounding differences are fed back 20 times. */
+export const TRAINING_LOSS: Tolerance = { absolute: 1e-4, relative: 0 };
+
+/** Weights after 20 AdamW steps: Adam amplifies the sign noise of near-zero gradients. */
+export const TRAINED_WEIGHT: Tolerance = { absolute: 1e-4, relative: 0 };
+
+/** A gradient rule against central differences, both in float64: a wrong rule is off by far more. */
+export const CENTRAL_DIFFERENCE: Tolerance = { absolute: 1e-7, relative: 1e-7 };
+
+/** One operator on a float32 device against the float64 interpreter, relative to the largest output. */
+export const OPERATOR_OF_MAXIMUM: number = 2e-5;
+
+/** Quantities that are computed in float64 on both sides (schedules, ratings). */
+export const FLOAT64: Tolerance = { absolute: 1e-12, relative: 1e-12 };
+
+/** The worst excess over the tolerance (≤ 1 passes), its index and the two values there. */
+export function worstExcess(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: Tolerance,
+): { excess: number; index: number; actual: number; expected: number } {
+  let worst = { excess: 0, index: -1, actual: 0, expected: 0 };
+  if (actual.length !== expected.length) return { excess: Infinity, index: -1, actual: actual.length, expected: expected.length };
+  for (let i = 0; i < actual.length; i++) {
+    const a = actual[i]!;
+    const e = expected[i]!;
+    const difference = Math.abs(a - e) / (tolerance.absolute + tolerance.relative * Math.abs(e));
+    const excess = Number.isNaN(difference) ? Infinity : difference;
+    if (excess > worst.excess) worst = { excess, index: i, actual: a, expected: e };
+  }
+  return worst;
+}
