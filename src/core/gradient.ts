@@ -1,0 +1,136 @@
+/** Reverse-mode differentiation over the graph, with recomputation of marked blocks. */
+import { invariant } from "../base/errors.ts";
+import { gradientRules, type GradientRule } from "./gradient-rules.ts";
+import * as T from "./operations.ts";
+import { formatShape, sameShape } from "./shape.ts";
+import { type OperatorName, type Tensor, topologicalOrder } from "./tensor.ts";
+
+/** A block whose insides are computed again in the backward pass, so that only its inputs stay in memory. */
+interface Block {
+  readonly inputs: readonly Tensor[];
+  readonly compute: (...inputs: Tensor[]) => Tensor;
+}
+
+const blocks: WeakMap<Tensor, Block> = new WeakMap();
+
+/**
+ * Computes `compute(...inputs)`; a gradient through the result runs `compute` again instead of keeping what it made
+ * (Chen et al. 2016, arXiv 1604.06174). `compute` must be pure; tensors it captures must not depend on a trained tensor,
+ * unless they are leaves.
+ */
+export function checkpoint(compute: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
+  const result = compute(...inputs);
+  blocks.set(result, { inputs, compute });
+  return result;
+}
+
+/** ∂loss/∂t for each t of `wrt`, in order; a tensor the loss does not depend on gets zeros. `loss` has rank 0. */
+export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  invariant(loss.shape.length === 0, `a gradient needs a loss of rank 0, got ${formatShape(loss.shape)}`);
+  const found = backward(loss, T.scalar(1), wrt);
+  return wrt.map((tensor, i) => found[i] ?? T.scale(tensor, 0));
+}
+
+/** Vector-Jacobian product: given dy of `root`, the gradients of `wrt`. */
+function backward(root: Tensor, seed: Tensor, wrt: readonly Tensor[]): (Tensor | undefined)[] {
+  const wanted = new Set(wrt);
+  const walk = needed(root, wanted);
+  const gradients = new Map<Tensor, Tensor>([[root, seed]]);
+  const give = (tensor: Tensor, gradient: Tensor | undefined): void => {
+    if (gradient === undefined || !walk.depends.has(tensor)) return;
+    invariant(sameShape(gradient.shape, tensor.shape), `gradient of ${tensor.op} has shape ${formatShape(gradient.shape)}, needs ${formatShape(tensor.shape)}`);
+    const sum = gradients.get(tensor);
+    gradients.set(tensor, sum === undefined ? gradient : T.add(sum, gradient));
+  };
+  for (const tensor of walk.order.toReversed()) {
+    const dy = gradients.get(tensor);
+    if (dy === undefined || wanted.has(tensor)) continue;
+    gradients.delete(tensor);
+    const block = blocks.get(tensor);
+    if (block === undefined) {
+      const rule = gradientRules[tensor.op] as GradientRule<OperatorName>;
+      const needs = tensor.inputs.map((input) => walk.depends.has(input));
+      rule(tensor, dy, needs).forEach((gradient, i) => give(tensor.inputs[i]!, gradient));
+    } else {
+      const inputs = block.inputs.map((input) => (input.dtype === "float32" ? after(input, dy) : input));
+      const leaves = walk.capturedBy.get(tensor)!;
+      const targets = [...inputs, ...leaves];
+      const found = backward(block.compute(...inputs), dy, targets);
+      [...block.inputs, ...leaves].forEach((target, i) => give(target, found[i]));
+    }
+  }
+  return wrt.map((tensor) => gradients.get(tensor));
+}
+
+/**
+ * The input as a value that cannot be computed before `dy` is known: ONNX Runtime merges equal sub-expressions, and
+ * would otherwise keep the first computation's results for the second.
+ */
+function after(input: Tensor, dy: Tensor): Tensor {
+  let element = dy;
+  dy.shape.forEach((_, axis) => (element = T.slice(element, axis, 0, 1)));
+  return T.add(input, T.scale(T.reshape(element, []), 0));
+}
+
+interface Walk {
+  /** The nodes between `wanted` and the root, inputs before users; a block counts as one node. */
+  readonly order: readonly Tensor[];
+  readonly depends: ReadonlySet<Tensor>;
+  /** The wanted leaves that a block uses without naming them as inputs. */
+  readonly capturedBy: ReadonlyMap<Tensor, readonly Tensor[]>;
+}
+
+function needed(root: Tensor, wanted: ReadonlySet<Tensor>): Walk {
+  const capturedBy = new Map<Tensor, readonly Tensor[]>();
+  const order: Tensor[] = [];
+  const depends = new Set<Tensor>();
+  const visited = new Set<Tensor>();
+  const sourcesOf = (tensor: Tensor): readonly Tensor[] => {
+    if (wanted.has(tensor)) return [];
+    const block = blocks.get(tensor);
+    if (block === undefined) return tensor.inputs;
+    const captured = leavesInside(tensor, block, wanted);
+    capturedBy.set(tensor, captured);
+    return [...block.inputs, ...captured];
+  };
+  const stack: { tensor: Tensor; sources: readonly Tensor[]; next: number }[] = [];
+  const push = (tensor: Tensor): void => {
+    if (visited.has(tensor)) return;
+    visited.add(tensor);
+    stack.push({ tensor, sources: sourcesOf(tensor), next: 0 });
+  };
+  push(root);
+  while (stack.length > 0) {
+    const frame = stack[stack.length - 1]!;
+    const source = frame.sources[frame.next++];
+    if (source !== undefined) {
+      push(source);
+      continue;
+    }
+    stack.pop();
+    if (wanted.has(frame.tensor) || frame.sources.some((s) => depends.has(s))) {
+      depends.add(frame.tensor);
+      order.push(frame.tensor);
+    }
+  }
+  return { order, depends, capturedBy };
+}
+
+function leavesInside(result: Tensor, block: Block, wanted: ReadonlySet<Tensor>): Tensor[] {
+  const boundary = new Set(block.inputs);
+  const seen = new Set<Tensor>();
+  const leaves: Tensor[] = [];
+  const stack = [result];
+  for (let tensor = stack.pop(); tensor !== undefined; tensor = stack.pop()) {
+    if (seen.has(tensor) || boundary.has(tensor)) continue;
+    seen.add(tensor);
+    if (wanted.has(tensor)) leaves.push(tensor);
+    else stack.push(...tensor.inputs);
+  }
+  return leaves.toSorted((a, b) => a.id - b.id);
+}
+
+/** How many nodes a list of outputs is made of: what a graph costs to build and to read. */
+export function graphSize(outputs: readonly Tensor[]): number {
+  return topologicalOrder(outputs).length;
+}

@@ -1,0 +1,101 @@
+/** Shapes whose dimensions may be symbols ("B", "T"), products ("B*T") or sums ("(P+T)") known only when a graph runs. */
+import { invariant } from "../base/errors.ts";
+
+/** A number, or a canonical expression: a product of sorted symbols with the number first, sums in parentheses. */
+export type Dim = number | string;
+export type Shape = readonly Dim[];
+
+/** What each symbol stands for in one run. */
+export type Bindings = ReadonlyMap<string, number>;
+
+function factors(dim: Dim): { coefficient: number; symbols: string[] } {
+  if (typeof dim === "number") return { coefficient: dim, symbols: [] };
+  const parts = dim.split("*");
+  const head = Number(parts[0]);
+  return Number.isInteger(head) ? { coefficient: head, symbols: parts.slice(1) } : { coefficient: 1, symbols: parts };
+}
+
+/** The product of dimensions in canonical form, so that equal products are equal strings. */
+export function product(dims: Shape): Dim {
+  let coefficient = 1;
+  const symbols: string[] = [];
+  for (const dim of dims) {
+    const f = factors(dim);
+    coefficient *= f.coefficient;
+    symbols.push(...f.symbols);
+  }
+  if (symbols.length === 0 || coefficient === 0) return coefficient;
+  symbols.sort();
+  return coefficient === 1 ? symbols.join("*") : `${coefficient}*${symbols.join("*")}`;
+}
+
+/** The sum of dimensions; with symbols it becomes an expression of its own, e.g. "(P+T)". */
+export function total(dims: Shape): Dim {
+  let number = 0;
+  const symbols: string[] = [];
+  for (const dim of dims) {
+    if (typeof dim === "number") number += dim;
+    else symbols.push(dim);
+  }
+  if (symbols.length === 0) return number;
+  if (number === 0 && symbols.length === 1) return symbols[0]!;
+  return `(${[...symbols, ...(number === 0 ? [] : [String(number)])].join("+")})`;
+}
+
+/** The value of a dimension under bindings of its symbols. */
+export function evaluate(dim: Dim, bindings: Bindings): number {
+  if (typeof dim === "number") return dim;
+  const bound = bindings.get(dim);
+  if (bound !== undefined) return bound;
+  if (dim.startsWith("(") && dim.endsWith(")") && !dim.includes("*")) {
+    return dim.slice(1, -1).split("+").reduce((sum, part) => sum + evaluate(asDim(part), bindings), 0);
+  }
+  const { coefficient, symbols } = factors(dim);
+  invariant(!(coefficient === 1 && symbols.length === 1), `dimension ${dim} is not bound to a number`);
+  return symbols.reduce((value, symbol) => value * evaluate(symbol, bindings), coefficient);
+}
+
+function asDim(text: string): Dim {
+  const number = Number(text);
+  return Number.isInteger(number) ? number : text;
+}
+
+/** The symbols and sums a dimension is made of, for an emitter that computes it at run time. */
+export function parts(dim: Dim): { readonly coefficient: number; readonly symbols: readonly string[] } {
+  return factors(dim);
+}
+
+/** "[B, T, 64]". */
+export function formatShape(shape: Shape): string {
+  return `[${shape.join(", ")}]`;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dim, i) => dim === b[i]);
+}
+
+/** The shape two tensors have together after broadcasting (NumPy's rule); a dimension of 1 stretches. */
+export function broadcast(a: Shape, b: Shape): Shape {
+  const rank = Math.max(a.length, b.length);
+  const result: Dim[] = [];
+  for (let i = 0; i < rank; i++) {
+    const x = a[a.length - rank + i] ?? 1;
+    const y = b[b.length - rank + i] ?? 1;
+    invariant(x === y || x === 1 || y === 1, `shapes ${formatShape(a)} and ${formatShape(b)} do not broadcast`);
+    result.push(x === 1 ? y : x);
+  }
+  return result;
+}
+
+/** A dimension that must be a plain number. */
+export function numeric(dim: Dim | undefined, what: string): number {
+  invariant(typeof dim === "number", `${what} must be a number, is ${String(dim)}`);
+  return dim;
+}
+
+/** An axis counted from the end when negative, as a plain index. */
+export function axisOf(axis: number, rank: number): number {
+  const index = axis < 0 ? axis + rank : axis;
+  invariant(index >= 0 && index < rank, `axis ${axis} is outside a tensor of rank ${rank}`);
+  return index;
+}

@@ -1,0 +1,141 @@
+/** What every model family gives: its dimensions, and the forward pass as a function of a context and inputs. */
+import { input } from "../core/operations.ts";
+import { product, total } from "../core/shape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { LayerCache } from "../nn/attention.ts";
+import { type LinearSpec, type ModelContext, moduleOf, plainContext, extendContext } from "../nn/context.ts";
+import { attentionMask } from "../nn/mask.ts";
+import type { RotarySpec } from "../nn/rotary.ts";
+import { parameter } from "../core/operations.ts";
+
+/** A model of a known family with the dimensions of one config.json. */
+export interface Architecture {
+  readonly modelType: string;
+  readonly hiddenSize: number; // C
+  readonly numHiddenLayers: number; // L
+  readonly numAttentionHeads: number; // H
+  readonly numKeyValueHeads: number; // K
+  readonly headDim: number; // D
+  readonly intermediateSize: number;
+  readonly vocabSize: number; // V
+  /** Longest sequence the model was made for. */
+  readonly maxPositionEmbeddings: number;
+  readonly tieWordEmbeddings: boolean;
+  /** Rotary tables the forward pass asks for, by key; none with learned positions. */
+  readonly rotary: Readonly<Record<string, RotarySpec>>;
+  readonly bosTokenId: number | undefined;
+  readonly eosTokenIds: readonly number[];
+  /** Tokens → hidden states after the final norm, [B*T, C]. */
+  readonly forward: (context: ModelContext, inputs: DecoderInputs) => Tensor;
+  /** Path and form of the head: hidden rows [N, C] → logits [N, V]. */
+  readonly head: { readonly path: string; readonly spec: LinearSpec };
+}
+
+/** The tensors a decoder is fed with. */
+export interface DecoderInputs {
+  readonly tokens: Tensor; // [B, T] int32
+  readonly positions: Tensor; // [B, T] int32
+  /** Attention mask [B, 1, 1, T, S], one per window size; made once and shared by the layers. */
+  readonly mask: (window?: number) => Tensor;
+  /** cos and sin [B, T, width/2] by key of `Architecture.rotary`. */
+  readonly rotary: (key: string) => { readonly cos: Tensor; readonly sin: Tensor };
+  readonly cache: (layer: number) => LayerCache | undefined;
+}
+
+/** The flattened number of tokens of a batch. */
+export const ROWS: string = product(["B", "T"]) as string;
+
+/** Length of keys and values once the new tokens stand behind the cached ones. */
+export const CACHED_LENGTH: string = total(["P", "T"]) as string;
+
+/** Inputs of a graph without a cache: training and scoring. */
+export function decoderInputs(architecture: Architecture): DecoderInputs {
+  const token = (name: string): Tensor => input(name, "int32", ["B", "T"]);
+  const [tokens, positions, segments] = [token("tokens"), token("positions"), token("segments")];
+  const maskInputs = { positions, segments, keyPositions: positions, keySegments: segments };
+  return { tokens, positions, mask: memoise((window) => attentionMask(maskInputs, window)), rotary: rotaryInputs(architecture), cache: () => undefined };
+}
+
+/** Inputs of a graph with a cache of P earlier tokens, and the cache's tensors after the new ones, filled by the forward pass. */
+export function cachedDecoderInputs(architecture: Architecture): { readonly inputs: DecoderInputs; readonly present: Record<string, Tensor> } {
+  const token = (name: string): Tensor => input(name, "int32", ["B", "T"]);
+  const [tokens, positions, segments] = [token("tokens"), token("positions"), token("segments")];
+  const keyPositions = input("keyPositions", "int32", ["B", CACHED_LENGTH]);
+  const keySegments = input("keySegments", "int32", ["B", CACHED_LENGTH]);
+  const present: Record<string, Tensor> = {};
+  const past = (name: string): Tensor => input(name, "float32", ["B", architecture.numKeyValueHeads, "P", architecture.headDim]);
+  const cache = (layer: number): LayerCache => ({
+    key: past(`past.${layer}.key`),
+    value: past(`past.${layer}.value`),
+    record: (key, value) => {
+      present[`present.${layer}.key`] = key;
+      present[`present.${layer}.value`] = value;
+    },
+  });
+  const maskInputs = { positions, segments, keyPositions, keySegments };
+  const inputs = { tokens, positions, mask: memoise((window?: number) => attentionMask(maskInputs, window)), rotary: rotaryInputs(architecture), cache };
+  return { inputs, present };
+}
+
+function memoise<Key, Value>(make: (key?: Key) => Value): (key?: Key) => Value {
+  const made = new Map<Key | undefined, Value>();
+  return (key) => {
+    let value = made.get(key);
+    if (value === undefined) made.set(key, (value = make(key)));
+    return value;
+  };
+}
+
+function rotaryInputs(architecture: Architecture): DecoderInputs["rotary"] {
+  return memoise((key?: string) => {
+    const half = architecture.rotary[key!]!.width / 2;
+    const table = (part: string): Tensor => input(`rotary.${key}.${part}`, "float32", ["B", "T", half]);
+    return { cos: table("cos"), sin: table("sin") };
+  });
+}
+
+/** A layer that an adapter may target. */
+export interface LinearModule {
+  readonly path: string;
+  readonly spec: LinearSpec;
+}
+
+/** Everything a model is made of, found by running its forward pass once. */
+export interface Inventory {
+  /** Names and shapes of all parameters, in order of use. */
+  readonly parameters: ReadonlyMap<string, readonly number[]>;
+  /** All linear layers but the head, in order of use. */
+  readonly linears: readonly LinearModule[];
+  readonly embeddings: readonly { readonly path: string; readonly rows: number; readonly width: number }[];
+  /** Paths of all modules that own parameters, the head included. */
+  readonly modules: ReadonlySet<string>;
+}
+
+/** Asks the forward pass what it uses, so that no list has to be kept beside it. */
+export function takeInventory(architecture: Architecture): Inventory {
+  const parameters = new Map<string, readonly number[]>();
+  const linears: LinearModule[] = [];
+  const embeddings: { path: string; rows: number; width: number }[] = [];
+  const modules = new Set<string>();
+  const plain = plainContext({
+    leaf: (name, shape) => {
+      parameters.set(name, shape);
+      modules.add(moduleOf(name));
+      return parameter(name, shape);
+    },
+  });
+  const recording = extendContext(plain, {
+    linear: (path, x, spec) => {
+      linears.push({ path, spec });
+      return plain.linear(path, x, spec);
+    },
+    embedding: (path, ids, spec) => {
+      embeddings.push({ path, ...spec });
+      return plain.embedding(path, ids, spec);
+    },
+  });
+  const hidden = architecture.forward(recording, decoderInputs(architecture));
+  plain.linear(architecture.head.path, hidden, architecture.head.spec);
+  modules.add(architecture.head.path);
+  return { parameters, linears, embeddings, modules };
+}

@@ -1,0 +1,114 @@
+/**
+ * GPT-NeoX and Pythia (Black et al. 2022, arXiv 2204.06745): part of each head is rotated, q, k and v come from one
+ * product head by head, and attention and MLP may stand side by side.
+ *
+ *   parallel:    h ← h + dense(attention(ln₁ h)) + mlp(ln₂ h)
+ *   sequential:  h ← h + dense(attention(ln₁ h));  h ← h + mlp(ln₂ h)
+ */
+import { invariant } from "../base/errors.ts";
+import { add, layerNorm, reshape, rotary, slice } from "../core/operations.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { activation, activationNames } from "../nn/activation.ts";
+import { attention } from "../nn/attention.ts";
+import type { ModelContext } from "../nn/context.ts";
+import { type Architecture, type DecoderInputs, ROWS } from "./architecture.ts";
+import type { ConfigFields } from "./config-fields.ts";
+import { readRotary } from "./rope-scaling.ts";
+
+interface NeoxConfig {
+  readonly C: number;
+  readonly H: number;
+  readonly layers: number;
+  readonly inner: number;
+  readonly vocabSize: number;
+  readonly epsilon: number;
+  readonly act: string;
+  readonly attentionBias: boolean;
+  readonly parallel: boolean;
+}
+
+export const modelTypes: readonly string[] = ["gpt_neox"];
+
+/** Reads a config.json with `model_type` gpt_neox. */
+export function describe(config: ConfigFields): Architecture {
+  const C = config.positiveInteger("hidden_size");
+  const H = config.positiveInteger("num_attention_heads");
+  if (C % H !== 0) throw config.error("num_attention_heads", `a divisor of hidden_size ${C}`);
+  const neox: NeoxConfig = {
+    C,
+    H,
+    layers: config.positiveInteger("num_hidden_layers"),
+    inner: config.positiveInteger("intermediate_size"),
+    vocabSize: config.positiveInteger("vocab_size"),
+    epsilon: config.positive("layer_norm_eps", 1e-5),
+    act: config.choice("hidden_act", activationNames, "gelu"),
+    attentionBias: config.boolean("attention_bias", true),
+    parallel: config.boolean("use_parallel_residual", true),
+  };
+  const D = C / H;
+  // transformers 5 moves both numbers into rope_parameters; 4 had names of its own for them.
+  const nested = config.object("rope_parameters");
+  const fraction = nested?.positive("partial_rotary_factor", config.positive("rotary_pct", 0.25)) ?? config.positive("rotary_pct", 0.25);
+  const tied = config.boolean("tie_word_embeddings", false);
+  return {
+    modelType: "gpt_neox",
+    hiddenSize: C,
+    numHiddenLayers: neox.layers,
+    numAttentionHeads: H,
+    numKeyValueHeads: H,
+    headDim: D,
+    intermediateSize: neox.inner,
+    vocabSize: neox.vocabSize,
+    maxPositionEmbeddings: config.positiveInteger("max_position_embeddings", 2048),
+    tieWordEmbeddings: tied,
+    rotary: { main: readRotary(config, Math.trunc(D * fraction), config.positive("rotary_emb_base", 10000)) },
+    bosTokenId: config.tokenIds("bos_token_id")[0],
+    eosTokenIds: config.tokenIds("eos_token_id"),
+    forward: (context, inputs) => forward(neox, context, inputs),
+    head: {
+      path: "embed_out",
+      spec: { inFeatures: C, outFeatures: neox.vocabSize, bias: false, ...(tied ? { tiedTo: "gpt_neox.embed_in.weight" } : {}) },
+    },
+  };
+}
+
+function forward(config: NeoxConfig, context: ModelContext, inputs: DecoderInputs): Tensor {
+  let h = reshape(context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: config.C }), [ROWS, config.C]);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const path = `gpt_neox.layers.${layer}`;
+    h = context.block(path, h, (x) => {
+      const middle = add(x, selfAttention(config, context, `${path}.attention`, norm(config, context, `${path}.input_layernorm`, x), inputs, layer));
+      return add(middle, mlp(config, context, `${path}.mlp`, norm(config, context, `${path}.post_attention_layernorm`, config.parallel ? x : middle)));
+    });
+  }
+  return norm(config, context, "gpt_neox.final_layer_norm", h);
+}
+
+function norm(config: NeoxConfig, context: ModelContext, path: string, x: Tensor): Tensor {
+  const weight = context.parameter(`${path}.weight`, [config.C], path);
+  return layerNorm(x, weight, context.parameter(`${path}.bias`, [config.C], path), config.epsilon);
+}
+
+function selfAttention(config: NeoxConfig, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number): Tensor {
+  const { C, H, attentionBias: bias } = config;
+  const D = C / H;
+  const joined = context.linear(`${path}.query_key_value`, x, { inFeatures: C, outFeatures: 3 * C, bias });
+  const heads = reshape(joined, ["B", "T", H, 3 * D]);
+  const part = (i: number): Tensor => slice(heads, 3, i * D, (i + 1) * D);
+  const { cos, sin } = inputs.rotary("main");
+  const mixed = attention({
+    query: rotary(part(0), cos, sin),
+    key: rotary(part(1), cos, sin),
+    value: part(2),
+    mask: inputs.mask(),
+    cache: inputs.cache(layer),
+  });
+  return context.linear(`${path}.dense`, mixed, { inFeatures: C, outFeatures: C, bias });
+}
+
+function mlp(config: NeoxConfig, context: ModelContext, path: string, x: Tensor): Tensor {
+  const act = activation(config.act);
+  invariant(act !== undefined, `no activation ${config.act}`);
+  const wide = context.linear(`${path}.dense_h_to_4h`, x, { inFeatures: config.C, outFeatures: config.inner, bias: true });
+  return context.linear(`${path}.dense_4h_to_h`, act(wide), { inFeatures: config.inner, outFeatures: config.C, bias: true });
+}

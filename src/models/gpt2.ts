@@ -1,0 +1,109 @@
+/**
+ * GPT-2 (Radford et al. 2019): learned positions, layer norm before each sub-layer, one product for q, k and v, and
+ * weights stored [in, out] (transformers' Conv1D).
+ *
+ *   h ← h + c_proj(attention(c_attn(ln_1 h)))
+ *   h ← h + c_proj(act(c_fc(ln_2 h)))
+ */
+import { invariant } from "../base/errors.ts";
+import { add, layerNorm, reshape, slice } from "../core/operations.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { activation, activationNames } from "../nn/activation.ts";
+import { attention } from "../nn/attention.ts";
+import type { ModelContext } from "../nn/context.ts";
+import { type Architecture, type DecoderInputs, ROWS } from "./architecture.ts";
+import type { ConfigFields } from "./config-fields.ts";
+
+interface Gpt2Config {
+  readonly C: number;
+  readonly H: number;
+  readonly layers: number;
+  readonly inner: number;
+  readonly vocabSize: number;
+  readonly positions: number;
+  readonly epsilon: number;
+  readonly act: string;
+  /** Scale of the scores in each layer. */
+  readonly scoreScale: (layer: number) => number;
+}
+
+export const modelTypes: readonly string[] = ["gpt2"];
+
+/** Reads a config.json with `model_type` gpt2. */
+export function describe(config: ConfigFields): Architecture {
+  const C = config.positiveInteger("n_embd");
+  const H = config.positiveInteger("n_head");
+  if (C % H !== 0) throw config.error("n_head", `a divisor of n_embd ${C}`);
+  const scaled = config.boolean("scale_attn_weights", true);
+  const byLayer = config.boolean("scale_attn_by_inverse_layer_idx", false);
+  const gpt2: Gpt2Config = {
+    C,
+    H,
+    layers: config.positiveInteger("n_layer"),
+    inner: config.positiveInteger("n_inner", 4 * C),
+    vocabSize: config.positiveInteger("vocab_size"),
+    positions: config.positiveInteger("n_positions", 1024),
+    epsilon: config.positive("layer_norm_epsilon", 1e-5),
+    act: config.choice("activation_function", activationNames, "gelu_new"),
+    scoreScale: (layer) => (scaled ? 1 / Math.sqrt(C / H) : 1) / (byLayer ? layer + 1 : 1),
+  };
+  const tied = config.boolean("tie_word_embeddings", true);
+  return {
+    modelType: "gpt2",
+    hiddenSize: C,
+    numHiddenLayers: gpt2.layers,
+    numAttentionHeads: H,
+    numKeyValueHeads: H,
+    headDim: C / H,
+    intermediateSize: gpt2.inner,
+    vocabSize: gpt2.vocabSize,
+    maxPositionEmbeddings: gpt2.positions,
+    tieWordEmbeddings: tied,
+    rotary: {},
+    bosTokenId: config.tokenIds("bos_token_id")[0],
+    eosTokenIds: config.tokenIds("eos_token_id"),
+    forward: (context, inputs) => forward(gpt2, context, inputs),
+    head: {
+      path: "lm_head",
+      spec: { inFeatures: C, outFeatures: gpt2.vocabSize, bias: false, ...(tied ? { tiedTo: "transformer.wte.weight" } : {}) },
+    },
+  };
+}
+
+function forward(config: Gpt2Config, context: ModelContext, inputs: DecoderInputs): Tensor {
+  const { C, inner } = config;
+  const act = activation(config.act);
+  invariant(act !== undefined, `no activation ${config.act}`);
+  const tokens = context.embedding("transformer.wte", inputs.tokens, { rows: config.vocabSize, width: C });
+  const places = context.embedding("transformer.wpe", inputs.positions, { rows: config.positions, width: C });
+  let h = reshape(add(tokens, places), [ROWS, C]);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const path = `transformer.h.${layer}`;
+    h = context.block(path, h, (x) => {
+      const middle = add(x, selfAttention(config, context, `${path}.attn`, norm(config, context, `${path}.ln_1`, x), inputs, layer));
+      const wide = context.linear(`${path}.mlp.c_fc`, norm(config, context, `${path}.ln_2`, middle), { inFeatures: C, outFeatures: inner, bias: true, transposed: true });
+      return add(middle, context.linear(`${path}.mlp.c_proj`, act(wide), { inFeatures: inner, outFeatures: C, bias: true, transposed: true }));
+    });
+  }
+  return norm(config, context, "transformer.ln_f", h);
+}
+
+function norm(config: Gpt2Config, context: ModelContext, path: string, x: Tensor): Tensor {
+  const weight = context.parameter(`${path}.weight`, [config.C], path);
+  return layerNorm(x, weight, context.parameter(`${path}.bias`, [config.C], path), config.epsilon);
+}
+
+function selfAttention(config: Gpt2Config, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number): Tensor {
+  const { C, H } = config;
+  const joined = context.linear(`${path}.c_attn`, x, { inFeatures: C, outFeatures: 3 * C, bias: true, transposed: true });
+  const part = (i: number): Tensor => reshape(slice(joined, 1, i * C, (i + 1) * C), ["B", "T", H, C / H]);
+  const mixed = attention({
+    query: part(0),
+    key: part(1),
+    value: part(2),
+    mask: inputs.mask(),
+    scale: config.scoreScale(layer),
+    cache: inputs.cache(layer),
+  });
+  return context.linear(`${path}.c_proj`, mixed, { inFeatures: C, outFeatures: C, bias: true, transposed: true });
+}

@@ -1,0 +1,100 @@
+/** What a model asks its surroundings for: an adaptation method answers in place of the plain context. */
+import { add, gather, matmul, mul, reshape, sum } from "../core/operations.ts";
+import { checkpoint } from "../core/gradient.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { invariant } from "../base/errors.ts";
+
+/** A linear layer as a checkpoint stores it. */
+export interface LinearSpec {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly bias: boolean;
+  /** The weight is stored [in, out] (GPT-2's Conv1D) and not [out, in]. */
+  readonly transposed?: boolean;
+  /** The parameter that is shared with this layer (a head tied to the token embedding). */
+  readonly tiedTo?: string;
+}
+
+export interface EmbeddingSpec {
+  readonly rows: number;
+  readonly width: number;
+}
+
+export interface ModelContext {
+  /** A parameter by its name in the checkpoint; `module` is the path of the layer that uses it. */
+  parameter(name: string, shape: readonly number[], module?: string): Tensor;
+  /** x [N, in] → [N, out]. */
+  linear(path: string, x: Tensor, spec: LinearSpec): Tensor;
+  /** Only output ids[n] of row n: x [N, in], ids [N] → [N, 1]. A loss needs no more of the true class. */
+  linearAt(path: string, x: Tensor, ids: Tensor, spec: LinearSpec): Tensor;
+  /** ids [...] → [..., width]. */
+  embedding(path: string, ids: Tensor, spec: EmbeddingSpec): Tensor;
+  /** One block of the model: h [N, C] → [N, C]. */
+  block(path: string, h: Tensor, compute: (h: Tensor) => Tensor): Tensor;
+}
+
+/** Σ over the last axis of a·b: [N, C], [N, C] → [N, 1]. */
+export function rowDot(a: Tensor, b: Tensor): Tensor {
+  return sum(mul(a, b), [-1]);
+}
+
+/** The module path of a parameter: all of its name but the last part. */
+export function moduleOf(parameterName: string): string {
+  return parameterName.slice(0, parameterName.lastIndexOf("."));
+}
+
+export interface PlainContextOptions {
+  /** Makes the leaf for a parameter; called once per name. */
+  readonly leaf: (name: string, shape: readonly number[]) => Tensor;
+  /** Recompute each block in the backward pass. */
+  readonly recompute?: boolean;
+}
+
+/** The base model as it is. */
+export function plainContext({ leaf, recompute = false }: PlainContextOptions): ModelContext {
+  const leaves = new Map<string, Tensor>();
+  const weightOf = (context: ModelContext, path: string, spec: LinearSpec): Tensor => {
+    const shape = spec.transposed ? [spec.inFeatures, spec.outFeatures] : [spec.outFeatures, spec.inFeatures];
+    return context.parameter(spec.tiedTo ?? `${path}.weight`, shape, path);
+  };
+  const context: ModelContext = {
+    parameter(name, shape) {
+      let tensor = leaves.get(name);
+      if (tensor === undefined) leaves.set(name, (tensor = leaf(name, shape)));
+      return tensor;
+    },
+    linear(path, x, spec) {
+      const y = matmul(x, weightOf(context, path, spec), { transposeB: !spec.transposed });
+      return spec.bias ? add(y, context.parameter(`${path}.bias`, [spec.outFeatures], path)) : y;
+    },
+    linearAt(path, x, ids, spec) {
+      invariant(!spec.transposed, `linearAt needs the rows of ${path} to be outputs`);
+      const y = rowDot(x, gather(weightOf(context, path, spec), ids));
+      if (!spec.bias) return y;
+      const bias = gather(context.parameter(`${path}.bias`, [spec.outFeatures], path), ids);
+      return add(y, reshape(bias, y.shape));
+    },
+    embedding(path, ids, spec) {
+      return gather(context.parameter(`${path}.weight`, [spec.rows, spec.width], path), ids);
+    },
+    block(_, h, compute) {
+      return recompute ? checkpoint(compute, [h]) : compute(h);
+    },
+  };
+  return context;
+}
+
+/**
+ * A context that answers some questions itself and passes the rest on. The inner context's own calls do not come back
+ * here: a method composes by calling `inner`.
+ */
+export function extendContext(inner: ModelContext, overrides: Partial<ModelContext>): ModelContext {
+  return {
+    parameter: (name, shape, module) => inner.parameter(name, shape, module),
+    linear: (path, x, spec) => inner.linear(path, x, spec),
+    linearAt: (path, x, ids, spec) => inner.linearAt(path, x, ids, spec),
+    embedding: (path, ids, spec) => inner.embedding(path, ids, spec),
+    block: (path, h, compute) => inner.block(path, h, compute),
+    ...overrides,
+  };
+}

@@ -1,0 +1,67 @@
+/** Writes a graph as an ONNX model: nodes in order, weights by reference into their files. */
+import { invariant } from "../base/errors.ts";
+import type { Dtype } from "../core/dtype.ts";
+import { type OperatorName, type Operators, type Tensor, topologicalOrder } from "../core/tensor.ts";
+import { emitRules, type EmitRule } from "./emit-rules.ts";
+import { Emitter, type Target, type WeightLocation } from "./emitter.ts";
+import { fuseProducts } from "./fuse.ts";
+import type { OnnxModel, OnnxValue } from "./model.ts";
+
+export interface EmitOptions {
+  readonly target: Target;
+  /** Where each parameter of the graph lies; a graph without parameters needs none. */
+  readonly weights?: (name: string) => WeightLocation;
+}
+
+/** Version of the default operator set that is written. */
+export const OPSET: number = 21;
+
+const value = (name: string, { dtype, shape }: { readonly dtype: Dtype; readonly shape: Tensor["shape"] }): OnnxValue => ({ name, type: dtype, dims: shape });
+
+/** Writes the graph behind named outputs; graph inputs are the `input` leaves, in order of creation. */
+export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOptions): OnnxModel {
+  const order = topologicalOrder(Object.values(outputs));
+  const inputs = order
+    .filter((tensor): tensor is Tensor<"input"> => tensor.op === "input")
+    .toSorted((a, b) => a.id - b.id);
+  const symbols = new Map<string, { input: string; axis: number }>();
+  for (const { attributes } of inputs) {
+    attributes.shape.forEach((dim, axis) => {
+      if (typeof dim === "string" && !symbols.has(dim)) symbols.set(dim, { input: attributes.name, axis });
+    });
+  }
+  const emitter = new Emitter(options.target, symbols);
+  const fused = fuseProducts(order, Object.values(outputs));
+  const names = new Map<Tensor, string>();
+  const nameOf = (tensor: Tensor): string => {
+    const name = names.get(tensor);
+    invariant(name !== undefined, `${tensor.op} is used before it is written`);
+    return name;
+  };
+  for (const tensor of order) {
+    if (fused.absorbed.has(tensor)) continue;
+    const product = fused.products.get(tensor);
+    if (product !== undefined) {
+      names.set(tensor, product.emit(nameOf, emitter));
+    } else if (tensor.op === "parameter") {
+      const { name, shape } = tensor.attributes as Operators["parameter"];
+      invariant(options.weights !== undefined, `no weights are given for parameter ${name}`);
+      names.set(tensor, emitter.weight(name, shape, options.weights(name)));
+    } else {
+      const rule = emitRules[tensor.op] as EmitRule<OperatorName>;
+      names.set(tensor, rule(tensor, tensor.inputs.map(nameOf), emitter));
+    }
+  }
+  // An output may be an input, a weight, or named twice: an identity gives each its own name.
+  for (const [name, tensor] of Object.entries(outputs)) {
+    emitter.nodes.push({ operator: "Identity", name: `output_${name}`, inputs: [nameOf(tensor)], outputs: [name] });
+  }
+  return {
+    opset: OPSET,
+    graphName: "mini-giants",
+    nodes: emitter.nodes,
+    initializers: emitter.initializers,
+    inputs: inputs.map((tensor) => value(tensor.attributes.name, tensor)),
+    outputs: Object.entries(outputs).map(([name, tensor]) => value(name, tensor)),
+  };
+}

@@ -1,0 +1,134 @@
+/** Collects the nodes and constants of one ONNX graph while the rules write it. */
+import { invariant } from "../base/errors.ts";
+import type { HostTensor, StorageDtype } from "../core/dtype.ts";
+import { type Dim, parts, type Shape } from "../core/shape.ts";
+import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor } from "./model.ts";
+import { elementTypeOf } from "./model.ts";
+
+/** Which operators the file may use: fused ones where the device has them, plain ones elsewhere. */
+export type Target = "cpu" | "webgpu" | "cuda";
+
+/** Where a frozen weight's bytes lie: a file relative to the weights folder. */
+export interface WeightLocation {
+  readonly location: string;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly storage: StorageDtype;
+}
+
+export type Attributes = Readonly<Record<string, OnnxAttribute>>;
+
+export const int = (value: number): OnnxAttribute => ({ kind: "int", value });
+export const ints = (value: readonly number[]): OnnxAttribute => ({ kind: "ints", value });
+export const float = (value: number): OnnxAttribute => ({ kind: "float", value });
+export const text = (value: string): OnnxAttribute => ({ kind: "string", value });
+
+export class Emitter {
+  readonly target: Target;
+  readonly nodes: OnnxNode[] = [];
+  readonly initializers: OnnxTensor[] = [];
+  /** Graph input and axis that a symbol is read from at run time. */
+  readonly #symbols: Map<string, { readonly input: string; readonly axis: number }>;
+  readonly #cache: Map<string, string> = new Map();
+  #count = 0;
+
+  constructor(target: Target, symbols: Map<string, { readonly input: string; readonly axis: number }>) {
+    this.target = target;
+    this.#symbols = symbols;
+  }
+
+  /** Adds a node with one output and returns the output's name. */
+  op(operator: string, inputs: readonly string[], attributes: Attributes = {}, domain = ""): string {
+    const output = `t${this.#count++}`;
+    this.nodes.push({ operator, domain, name: `${operator}_${output}`, inputs, outputs: [output], attributes });
+    return output;
+  }
+
+  /** An operator of ONNX Runtime's own domain. */
+  microsoft(operator: string, inputs: readonly string[], attributes: Attributes = {}): string {
+    return this.op(operator, inputs, attributes, "com.microsoft");
+  }
+
+  /** Computes a name once per key. */
+  once(key: string, make: () => string): string {
+    let name = this.#cache.get(key);
+    if (name === undefined) this.#cache.set(key, (name = make()));
+    return name;
+  }
+
+  /** A constant given by its elements; equal small constants are shared. */
+  constant(value: HostTensor): string {
+    const type: OnnxElementType = value.dtype;
+    const bytes = new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
+    return this.#initializer(type, value.shape, bytes);
+  }
+
+  scalar(value: number): string {
+    return this.constant({ dtype: "float32", shape: [], data: Float32Array.of(value) });
+  }
+
+  /** A vector of int64, as shapes and axes are given. */
+  int64(values: readonly number[]): string {
+    const data = BigInt64Array.from(values.map((value) => BigInt(value)));
+    return this.#initializer("int64", [values.length], new Uint8Array(data.buffer));
+  }
+
+  #initializer(type: OnnxElementType, dims: readonly number[], bytes: Uint8Array): string {
+    const add = (): string => {
+      const name = `c${this.#count++}`;
+      this.initializers.push({ name, type, dims, content: { kind: "bytes", bytes } });
+      return name;
+    };
+    return bytes.length > 64 ? add() : this.once(`${type}[${dims.join()}]${bytes.join()}`, add);
+  }
+
+  /** A frozen weight as float32; half-precision storage is widened at each use, not when the session opens. */
+  weight(name: string, shape: Shape, at: WeightLocation): string {
+    this.initializers.push({
+      name,
+      type: elementTypeOf(at.storage),
+      dims: shape.map((dim) => {
+        invariant(typeof dim === "number", `weight ${name} has a symbolic shape`);
+        return dim;
+      }),
+      content: { kind: "external", location: at.location, offset: at.offset, length: at.bytes },
+    });
+    return at.storage === "F32" ? name : this.op("Cast", [name], { to: int(1) });
+  }
+
+  /** A vector of int64 that holds a shape at run time. */
+  shape(shape: Shape): string {
+    if (shape.every((dim) => typeof dim === "number")) return this.int64(shape as number[]);
+    return this.once(`shape ${shape.join()}`, () => this.op("Concat", shape.map((dim) => this.#dim(dim)), { axis: int(0) }));
+  }
+
+  /** The shape argument of a Reshape: as constant as it can be. */
+  reshapeTarget(from: Shape, to: Shape): string {
+    const symbolic = to.filter((dim) => typeof dim === "string").length;
+    if (symbolic <= 1) return this.int64(to.map((dim) => (typeof dim === "string" ? -1 : dim)));
+    // 0 copies the dimension at the same place; at most one remaining symbol may be inferred.
+    const copied = to.map((dim, i) => (dim === from[i] ? 0 : dim));
+    const left = copied.filter((dim) => typeof dim === "string").length;
+    if (left <= 1) return this.int64(copied.map((dim) => (typeof dim === "string" ? -1 : dim)));
+    return this.shape(to);
+  }
+
+  #dim(dim: Dim): string {
+    if (typeof dim === "number") return this.int64([dim]);
+    return this.once(`dim ${dim}`, () => {
+      const source = this.#symbols.get(dim);
+      if (source !== undefined) {
+        const shape = this.once(`shape of ${source.input}`, () => this.op("Shape", [source.input]));
+        return this.op("Gather", [shape, this.int64([source.axis])], { axis: int(0) });
+      }
+      if (dim.startsWith("(") && !dim.includes("*")) {
+        const terms = dim.slice(1, -1).split("+");
+        return terms.map((term) => this.#dim(Number.isInteger(Number(term)) ? Number(term) : term)).reduce((a, b) => this.op("Add", [a, b]));
+      }
+      const { coefficient, symbols } = parts(dim);
+      invariant(symbols.length > 1 || coefficient !== 1, `no graph input tells the size of ${dim}`);
+      const value = symbols.map((symbol) => this.#dim(symbol)).reduce((a, b) => this.op("Mul", [a, b]));
+      return coefficient === 1 ? value : this.op("Mul", [value, this.int64([coefficient])]);
+    });
+  }
+}
