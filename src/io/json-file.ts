@@ -1,0 +1,56 @@
+/** Reads whole JSON files, with errors that say line and column. */
+import { readFile } from "node:fs/promises";
+import { GiantError } from "../base/errors.ts";
+import type { GiantErrorCode } from "../base/errors.ts";
+import { errorCode, fileError } from "./file-error.ts";
+import { columnOf, lineOf, scanJson } from "./json-scan.ts";
+
+export type JsonObject = Record<string, unknown>;
+
+/** The text of a UTF-8 file without its byte order mark; `undefined` when the file does not exist. */
+export async function readTextIfPresent(path: string): Promise<string | undefined> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw fileError(error, path, "read");
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new GiantError("format", `${path}: it is not valid UTF-8`, { facts: { path }, cause: error });
+  }
+}
+
+/** The text of a UTF-8 file without its byte order mark. */
+export async function readText(path: string): Promise<string> {
+  const text = await readTextIfPresent(path);
+  if (text === undefined) throw new GiantError("file", `${path}: cannot read: it does not exist`, { hint: "Check the path.", facts: { path } });
+  return text;
+}
+
+/** A JSON value from a text; the error names path, line and column. */
+export function parseJson(text: string, path: string, code: GiantErrorCode = "format"): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const { problem } = scanJson(text);
+    const offset = problem?.offset ?? 0;
+    throw new GiantError(code, `${path}:${lineOf(text, offset)}: column ${columnOf(text, offset)}: ${problem?.message ?? "not valid JSON"}`, {
+      facts: { path, line: lineOf(text, offset) },
+      cause: error,
+    });
+  }
+}
+
+/** A JSON object from a file; `undefined` when the file does not exist. */
+export async function readJsonObjectIfPresent(path: string): Promise<JsonObject | undefined> {
+  const text = await readTextIfPresent(path);
+  if (text === undefined) return undefined;
+  const value = parseJson(text, path);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new GiantError("format", `${path}: it holds ${Array.isArray(value) ? "an array" : value === null ? "null" : `a ${typeof value}`}, but an object was needed`, { facts: { path } });
+  }
+  return value as JsonObject;
+}
