@@ -126,7 +126,7 @@ describe("JSON arrays", () => {
 
 describe("the scanner", () => {
   test("agrees with JSON.parse on what is JSON", () => {
-    const character = fc.constantFrom(..."{}[]:,\"\\ntrufalsen0123456789-+.eE \n\tu\u0000é");
+    const character = fc.constantFrom(...Array.from("{}[]:,\"\\ntrufalsen0123456789-+.eE \n\tu\u0000é"));
     const damaged = fc.tuple(fc.json(), fc.nat(), character).map(([text, at, c]) => text.slice(0, at % (text.length + 1)) + c + text.slice((at % (text.length + 1)) + 1));
     fc.assert(
       fc.property(fc.oneof(fc.json(), damaged, fc.string({ unit: character })), (text) => {

@@ -15,7 +15,9 @@ function filesUnder(folder: string): string[] {
 }
 
 describe("safetensors files of the reference implementation", () => {
-  for (const name of filesUnder(goldenFolder())) {
+  const names = filesUnder(goldenFolder());
+  if (names.length === 0) test("there are some", (ctx) => ctx.skip(`not covered: safetensors: ${goldenFolder()} holds no such file`));
+  for (const name of names) {
     test(name, async () => {
       const path = join(goldenFolder(), name);
       const copy = join(temporaryFolder(), "copy.safetensors");

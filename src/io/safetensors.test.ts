@@ -150,7 +150,7 @@ describe("writing", () => {
 
 describe("fuzzing: a GiantError or the right content, nothing else", () => {
   const arbitraryTensors = fc.uniqueArray(
-    fc.record({ name: fc.string({ unit: "binary", maxLength: 8 }).filter((name) => name.isWellFormed()), shape: fc.array(fc.nat(4), { maxLength: 3 }), dtype: fc.constantFrom("F32", "F16", "BF16", "I64", "U8", "BOOL") }),
+    fc.record({ name: fc.string({ unit: "binary", maxLength: 8 }), shape: fc.array(fc.nat(4), { maxLength: 3 }), dtype: fc.constantFrom("F32", "F16", "BF16", "I64", "U8", "BOOL") }),
     { selector: (tensor) => tensor.name, maxLength: 5 },
   );
   const filled = (tensors: { name: string; shape: number[]; dtype: string }[]): TensorToWrite[] =>
