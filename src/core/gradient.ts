@@ -5,11 +5,10 @@ import * as T from "./operations.ts";
 import { formatShape, sameShape } from "./shape.ts";
 import { type OperatorName, type Tensor, topologicalOrder } from "./tensor.ts";
 
-/** A block whose insides are computed again in the backward pass, so that only its inputs stay in memory. */
-interface Block {
-  readonly inputs: readonly Tensor[];
-  readonly compute: (...inputs: Tensor[]) => Tensor;
-}
+/** A piece of the graph that is differentiated as one: computed again in the backward pass, or by a rule of its own. */
+type Block =
+  | { readonly kind: "recomputed"; readonly inputs: readonly Tensor[]; readonly compute: (...inputs: Tensor[]) => Tensor }
+  | { readonly kind: "ruled"; readonly inputs: readonly Tensor[]; readonly rule: (dy: Tensor) => readonly (Tensor | undefined)[] };
 
 const blocks: WeakMap<Tensor, Block> = new WeakMap();
 
@@ -20,7 +19,16 @@ const blocks: WeakMap<Tensor, Block> = new WeakMap();
  */
 export function checkpoint(compute: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
   const result = compute(...inputs);
-  blocks.set(result, { inputs, compute });
+  blocks.set(result, { kind: "recomputed", inputs, compute });
+  return result;
+}
+
+/**
+ * Marks `result`, computed from `inputs`, as differentiated by `rule` and not operator by operator: for a derivative that
+ * needs fewer passes than the chain rule finds. Nothing inside may depend on a trained tensor that is not in `inputs`.
+ */
+export function withGradient(result: Tensor, inputs: readonly Tensor[], rule: (dy: Tensor) => readonly (Tensor | undefined)[]): Tensor {
+  blocks.set(result, { kind: "ruled", inputs, rule });
   return result;
 }
 
@@ -51,6 +59,8 @@ function backward(root: Tensor, seed: Tensor, wrt: readonly Tensor[]): (Tensor |
       const rule = gradientRules[tensor.op] as GradientRule<OperatorName>;
       const needs = tensor.inputs.map((input) => walk.depends.has(input));
       rule(tensor, dy, needs).forEach((gradient, i) => give(tensor.inputs[i]!, gradient));
+    } else if (block.kind === "ruled") {
+      block.rule(dy).forEach((gradient, i) => give(block.inputs[i]!, gradient));
     } else {
       const inputs = block.inputs.map((input) => (input.dtype === "float32" ? after(input, dy) : input));
       const leaves = walk.capturedBy.get(tensor)!;
@@ -89,6 +99,7 @@ function needed(root: Tensor, wanted: ReadonlySet<Tensor>): Walk {
     if (wanted.has(tensor)) return [];
     const block = blocks.get(tensor);
     if (block === undefined) return tensor.inputs;
+    if (block.kind === "ruled") return block.inputs;
     const captured = leavesInside(tensor, block, wanted);
     capturedBy.set(tensor, captured);
     return [...block.inputs, ...captured];

@@ -1,7 +1,7 @@
 /** A slow float64 interpreter of the graph: the truth that operators, gradients and emitted files are tested against. */
 import { invariant } from "../base/errors.ts";
 import type { HostTensor } from "./dtype.ts";
-import { type Bindings, broadcast, evaluate, formatShape, type Shape } from "./shape.ts";
+import { bind, type Bindings, broadcast, evaluate, formatShape, type Shape } from "./shape.ts";
 import { type OperatorName, type Operators, type Tensor, topologicalOrder } from "./tensor.ts";
 
 /** A tensor in float64; integers and bools are held as numbers too. */
@@ -231,8 +231,8 @@ export function interpret<Name extends string>(
     const fed = feeds[name];
     invariant(fed !== undefined && fed.shape.length === tensor.shape.length, `${name} of shape ${formatShape(tensor.shape)} must be fed`);
     tensor.shape.forEach((dim, i) => {
-      if (typeof dim === "string") bindings.set(dim, fed.shape[i]!);
-      else invariant(dim === fed.shape[i], `${name} needs shape ${formatShape(tensor.shape)}, got ${formatShape(fed.shape)}`);
+      bind(dim, fed.shape[i]!, bindings);
+      if (typeof dim === "number") invariant(dim === fed.shape[i], `${name} needs shape ${formatShape(tensor.shape)}, got ${formatShape(fed.shape)}`);
     });
     values.set(tensor, { shape: fed.shape, data: Float64Array.from(fed.data) });
   }

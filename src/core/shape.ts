@@ -60,6 +60,14 @@ function asDim(text: string): Dim {
   return Number.isInteger(number) ? number : text;
 }
 
+/** Adds what a known size of a dimension tells about its symbols: "4*Q" = 512 tells that Q is 128. */
+export function bind(dim: Dim, size: number, bindings: Map<string, number>): void {
+  if (typeof dim === "number") return;
+  bindings.set(dim, size);
+  const { coefficient, symbols } = factors(dim);
+  if (coefficient !== 1 && symbols.length === 1) bindings.set(symbols[0]!, size / coefficient);
+}
+
 /** The symbols and sums a dimension is made of, for an emitter that computes it at run time. */
 export function parts(dim: Dim): { readonly coefficient: number; readonly symbols: readonly string[] } {
   return factors(dim);

@@ -1,12 +1,11 @@
 /** What every model family gives: its dimensions, and the forward pass as a function of a context and inputs. */
-import { input } from "../core/operations.ts";
-import { product, total } from "../core/shape.ts";
+import { input, parameter } from "../core/operations.ts";
+import { type Dim, product, total } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LayerCache } from "../nn/attention.ts";
 import { type LinearSpec, type ModelContext, moduleOf, plainContext, extendContext } from "../nn/context.ts";
-import { attentionMask } from "../nn/mask.ts";
+import { attentionMasks, QUERY_BLOCKS } from "../nn/mask.ts";
 import type { RotarySpec } from "../nn/rotary.ts";
-import { parameter } from "../core/operations.ts";
 
 /** A model of a known family with the dimensions of one config.json. */
 export interface Architecture {
@@ -35,25 +34,37 @@ export interface Architecture {
 export interface DecoderInputs {
   readonly tokens: Tensor; // [B, T] int32
   readonly positions: Tensor; // [B, T] int32
-  /** Attention mask [B, 1, 1, T, S], one per window size; made once and shared by the layers. */
-  readonly mask: (window?: number) => Tensor;
+  /** T: "4*Q" without a cache (`QUERY_BLOCKS` blocks of queries), "T" with one. */
+  readonly length: Dim;
+  /** Attention masks for a window size, one per block of queries; made once and shared by the layers. */
+  readonly masks: (window?: number) => readonly Tensor[];
   /** cos and sin [B, T, width/2] by key of `Architecture.rotary`. */
   readonly rotary: (key: string) => { readonly cos: Tensor; readonly sin: Tensor };
   readonly cache: (layer: number) => LayerCache | undefined;
 }
 
-/** The flattened number of tokens of a batch. */
-export const ROWS: string = product(["B", "T"]) as string;
+/** Length of a row without a cache: a multiple of the number of query blocks. */
+export const LENGTH: Dim = product([QUERY_BLOCKS, "Q"]);
+
+/** The flattened number of tokens of a batch without a cache. */
+export const ROWS: Dim = product(["B", LENGTH]);
 
 /** Length of keys and values once the new tokens stand behind the cached ones. */
 export const CACHED_LENGTH: string = total(["P", "T"]) as string;
 
 /** Inputs of a graph without a cache: training and scoring. */
 export function decoderInputs(architecture: Architecture): DecoderInputs {
-  const token = (name: string): Tensor => input(name, "int32", ["B", "T"]);
+  const token = (name: string): Tensor => input(name, "int32", ["B", LENGTH]);
   const [tokens, positions, segments] = [token("tokens"), token("positions"), token("segments")];
   const maskInputs = { positions, segments, keyPositions: positions, keySegments: segments };
-  return { tokens, positions, mask: memoise((window) => attentionMask(maskInputs, window)), rotary: rotaryInputs(architecture), cache: () => undefined };
+  return {
+    tokens,
+    positions,
+    length: LENGTH,
+    masks: memoise((window?: number) => attentionMasks(maskInputs, window)),
+    rotary: rotaryInputs(architecture, LENGTH),
+    cache: () => undefined,
+  };
 }
 
 /** Inputs of a graph with a cache of P earlier tokens, and the cache's tensors after the new ones, filled by the forward pass. */
@@ -73,7 +84,14 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
     },
   });
   const maskInputs = { positions, segments, keyPositions, keySegments };
-  const inputs = { tokens, positions, mask: memoise((window?: number) => attentionMask(maskInputs, window)), rotary: rotaryInputs(architecture), cache };
+  const inputs = {
+    tokens,
+    positions,
+    length: "T",
+    masks: memoise((window?: number) => attentionMasks(maskInputs, window)),
+    rotary: rotaryInputs(architecture, "T"),
+    cache,
+  };
   return { inputs, present };
 }
 
@@ -86,10 +104,10 @@ function memoise<Key, Value>(make: (key?: Key) => Value): (key?: Key) => Value {
   };
 }
 
-function rotaryInputs(architecture: Architecture): DecoderInputs["rotary"] {
+function rotaryInputs(architecture: Architecture, length: Dim): DecoderInputs["rotary"] {
   return memoise((key?: string) => {
     const half = architecture.rotary[key!]!.width / 2;
-    const table = (part: string): Tensor => input(`rotary.${key}.${part}`, "float32", ["B", "T", half]);
+    const table = (part: string): Tensor => input(`rotary.${key}.${part}`, "float32", ["B", length, half]);
     return { cos: table("cos"), sin: table("sin") };
   });
 }

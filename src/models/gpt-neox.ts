@@ -7,11 +7,12 @@
  */
 import { invariant } from "../base/errors.ts";
 import { add, layerNorm, reshape, rotary, slice } from "../core/operations.ts";
+import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { activation, activationNames } from "../nn/activation.ts";
 import { attention } from "../nn/attention.ts";
 import type { ModelContext } from "../nn/context.ts";
-import { type Architecture, type DecoderInputs, ROWS } from "./architecture.ts";
+import { type Architecture, type DecoderInputs } from "./architecture.ts";
 import type { ConfigFields } from "./config-fields.ts";
 import { readRotary } from "./rope-scaling.ts";
 
@@ -73,7 +74,7 @@ export function describe(config: ConfigFields): Architecture {
 }
 
 function forward(config: NeoxConfig, context: ModelContext, inputs: DecoderInputs): Tensor {
-  let h = reshape(context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: config.C }), [ROWS, config.C]);
+  let h = reshape(context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: config.C }), [product(["B", inputs.length]), config.C]);
   for (let layer = 0; layer < config.layers; layer++) {
     const path = `gpt_neox.layers.${layer}`;
     h = context.block(path, h, (x) => {
@@ -93,14 +94,14 @@ function selfAttention(config: NeoxConfig, context: ModelContext, path: string, 
   const { C, H, attentionBias: bias } = config;
   const D = C / H;
   const joined = context.linear(`${path}.query_key_value`, x, { inFeatures: C, outFeatures: 3 * C, bias });
-  const heads = reshape(joined, ["B", "T", H, 3 * D]);
+  const heads = reshape(joined, ["B", inputs.length, H, 3 * D]);
   const part = (i: number): Tensor => slice(heads, 3, i * D, (i + 1) * D);
   const { cos, sin } = inputs.rotary("main");
   const mixed = attention({
     query: rotary(part(0), cos, sin),
     key: rotary(part(1), cos, sin),
     value: part(2),
-    mask: inputs.mask(),
+    masks: inputs.masks(),
     cache: inputs.cache(layer),
   });
   return context.linear(`${path}.dense`, mixed, { inFeatures: C, outFeatures: C, bias });

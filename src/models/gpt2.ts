@@ -7,11 +7,12 @@
  */
 import { invariant } from "../base/errors.ts";
 import { add, layerNorm, reshape, slice } from "../core/operations.ts";
+import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { activation, activationNames } from "../nn/activation.ts";
 import { attention } from "../nn/attention.ts";
 import type { ModelContext } from "../nn/context.ts";
-import { type Architecture, type DecoderInputs, ROWS } from "./architecture.ts";
+import { type Architecture, type DecoderInputs } from "./architecture.ts";
 import type { ConfigFields } from "./config-fields.ts";
 
 interface Gpt2Config {
@@ -76,7 +77,7 @@ function forward(config: Gpt2Config, context: ModelContext, inputs: DecoderInput
   invariant(act !== undefined, `no activation ${config.act}`);
   const tokens = context.embedding("transformer.wte", inputs.tokens, { rows: config.vocabSize, width: C });
   const places = context.embedding("transformer.wpe", inputs.positions, { rows: config.positions, width: C });
-  let h = reshape(add(tokens, places), [ROWS, C]);
+  let h = reshape(add(tokens, places), [product(["B", inputs.length]), C]);
   for (let layer = 0; layer < config.layers; layer++) {
     const path = `transformer.h.${layer}`;
     h = context.block(path, h, (x) => {
@@ -96,12 +97,12 @@ function norm(config: Gpt2Config, context: ModelContext, path: string, x: Tensor
 function selfAttention(config: Gpt2Config, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number): Tensor {
   const { C, H } = config;
   const joined = context.linear(`${path}.c_attn`, x, { inFeatures: C, outFeatures: 3 * C, bias: true, transposed: true });
-  const part = (i: number): Tensor => reshape(slice(joined, 1, i * C, (i + 1) * C), ["B", "T", H, C / H]);
+  const part = (i: number): Tensor => reshape(slice(joined, 1, i * C, (i + 1) * C), ["B", inputs.length, H, C / H]);
   const mixed = attention({
     query: part(0),
     key: part(1),
     value: part(2),
-    mask: inputs.mask(),
+    masks: inputs.masks(),
     scale: config.scoreScale(layer),
     cache: inputs.cache(layer),
   });

@@ -9,10 +9,10 @@ import { invariant } from "../base/errors.ts";
 import { add, mul, reshape, rmsNorm, rotary } from "../core/operations.ts";
 import { activation, activationNames } from "../nn/activation.ts";
 import { attention } from "../nn/attention.ts";
+import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LinearSpec, ModelContext } from "../nn/context.ts";
 import type { Architecture, DecoderInputs } from "./architecture.ts";
-import { ROWS } from "./architecture.ts";
 import type { ConfigFields } from "./config-fields.ts";
 import { readRotary } from "./rope-scaling.ts";
 
@@ -106,7 +106,7 @@ function layerKinds(config: ConfigFields, modelType: string, layers: number): La
 
 function forward(config: LlamaConfig, context: ModelContext, inputs: DecoderInputs): Tensor {
   const embedded = context.embedding("model.embed_tokens", inputs.tokens, { rows: config.vocabSize, width: config.hiddenSize });
-  let h = reshape(embedded, [ROWS, config.hiddenSize]);
+  let h = reshape(embedded, [product(["B", inputs.length]), config.hiddenSize]);
   config.layers.forEach((kind, layer) => {
     const path = `model.layers.${layer}`;
     h = context.block(path, h, (x) => {
@@ -124,7 +124,7 @@ function norm(config: LlamaConfig, context: ModelContext, path: string, x: Tenso
 function selfAttention(config: LlamaConfig, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number, kind: LayerKind): Tensor {
   const { hiddenSize, numAttentionHeads: H, numKeyValueHeads: K, headDim: D, queryKeyValueBias: bias } = config;
   const project = (name: string, heads: number): Tensor =>
-    reshape(context.linear(`${path}.${name}`, x, { inFeatures: hiddenSize, outFeatures: heads * D, bias }), ["B", "T", heads, D]);
+    reshape(context.linear(`${path}.${name}`, x, { inFeatures: hiddenSize, outFeatures: heads * D, bias }), ["B", inputs.length, heads, D]);
   let [query, key] = [project("q_proj", H), project("k_proj", K)];
   const value = project("v_proj", K);
   if (config.queryKeyNorm) [query, key] = [norm(config, context, `${path}.q_norm`, query), norm(config, context, `${path}.k_norm`, key)];
@@ -132,7 +132,7 @@ function selfAttention(config: LlamaConfig, context: ModelContext, path: string,
     const { cos, sin } = inputs.rotary("main");
     [query, key] = [rotary(query, cos, sin), rotary(key, cos, sin)];
   }
-  const mixed = attention({ query, key, value, mask: inputs.mask(kind.window), cache: inputs.cache(layer) });
+  const mixed = attention({ query, key, value, masks: inputs.masks(kind.window), cache: inputs.cache(layer) });
   return context.linear(`${path}.o_proj`, mixed, { inFeatures: H * D, outFeatures: hiddenSize, bias: config.outputBias });
 }
 

@@ -1,5 +1,6 @@
-/** Who may attend to whom, as a term added to the attention scores. */
-import { add, and, equal, integer, lessOrEqual, reshape, scalar, where } from "../core/operations.ts";
+/** Who may attend to whom, as terms added to the attention scores, one per block of queries. */
+import { add, and, equal, integer, lessOrEqual, reshape, scalar, slice, where } from "../core/operations.ts";
+import { type Dim, product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 
 /** Added where attention is forbidden: finite, so that a row in which all is forbidden gives numbers and not NaN. */
@@ -9,17 +10,48 @@ export interface MaskInputs {
   /** [B, T] of the queries. */
   readonly positions: Tensor;
   readonly segments: Tensor;
-  /** [B, S] of the keys; in training the same as the queries'. */
+  /** [B, S] of the keys; the same tensors as the queries' when there is no cache. */
   readonly keyPositions: Tensor;
   readonly keySegments: Tensor;
 }
 
+/** Blocks that the queries of a graph without a cache are cut into; the length T must be a multiple of it. */
+export const QUERY_BLOCKS = 4;
+
 /**
- * 0 where query t may attend to key s, a large negative number elsewhere: [B, 1, 1, T, S].
- * Allowed: the same segment, not later, and with a `window` fewer than `window` positions back.
+ * 0 where query t may attend to key s, a large negative number elsewhere.
+ *
+ * Allowed: the same segment, not later, and with a `window` fewer than `window` positions back. Without a cache, tokens of
+ * a segment stand in order, so that the i-th of `QUERY_BLOCKS` blocks of Q queries needs the first (i + 1)·Q keys only:
+ * the result holds one mask [B, 1, 1, Q, (i + 1)·Q] per block. With a cache it is one mask [B, 1, 1, T, S].
  */
-export function attentionMask(inputs: MaskInputs, window?: number): Tensor {
-  const [B, T] = inputs.positions.shape as [string, string];
+export function attentionMasks(inputs: MaskInputs, window?: number): readonly Tensor[] {
+  if (inputs.positions !== inputs.keyPositions) return [maskOf(inputs, window)];
+  const [B, T] = inputs.positions.shape as [Dim, Dim];
+  const Q = blockLength(T);
+  const part = (x: Tensor, from: number, to: number): Tensor =>
+    reshape(slice(reshape(x, [B, QUERY_BLOCKS, Q]), 1, from, to), [B, product([to - from, Q])]);
+  return Array.from({ length: QUERY_BLOCKS }, (_, i) =>
+    maskOf(
+      {
+        positions: part(inputs.positions, i, i + 1),
+        segments: part(inputs.segments, i, i + 1),
+        keyPositions: part(inputs.positions, 0, i + 1),
+        keySegments: part(inputs.segments, 0, i + 1),
+      },
+      window,
+    ),
+  );
+}
+
+/** The length of one of `QUERY_BLOCKS` blocks of a length such as "4*Q". */
+export function blockLength(length: Dim): Dim {
+  if (typeof length === "number") return length / QUERY_BLOCKS;
+  return length.slice(length.indexOf("*") + 1);
+}
+
+function maskOf(inputs: MaskInputs, window?: number): Tensor {
+  const [B, T] = inputs.positions.shape as [Dim, Dim];
   const S = inputs.keyPositions.shape[1]!;
   const query = (x: Tensor): Tensor => reshape(x, [B, T, 1]);
   const key = (x: Tensor): Tensor => reshape(x, [B, 1, S]);

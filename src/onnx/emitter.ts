@@ -126,6 +126,10 @@ export class Emitter {
         return terms.map((term) => this.#dim(Number.isInteger(Number(term)) ? Number(term) : term)).reduce((a, b) => this.op("Add", [a, b]));
       }
       const { coefficient, symbols } = parts(dim);
+      if (symbols.length === 1 && coefficient === 1) {
+        const multiple = [...this.#symbols.keys()].find((known) => parts(known).symbols.join() === dim);
+        if (multiple !== undefined) return this.op("Div", [this.#dim(multiple), this.int64([parts(multiple).coefficient])]);
+      }
       invariant(symbols.length > 1 || coefficient !== 1, `no graph input tells the size of ${dim}`);
       const value = symbols.map((symbol) => this.#dim(symbol)).reduce((a, b) => this.op("Mul", [a, b]));
       return coefficient === 1 ? value : this.op("Mul", [value, this.int64([coefficient])]);
