@@ -1,0 +1,102 @@
+/** How much memory a training step will need: a formula over the model's dimensions and the batch, calibrated by measurement. */
+import { formatBytes } from "../base/units.ts";
+import { GiantError } from "../base/errors.ts";
+import type { MemoryParts } from "./events.ts";
+
+/** What the formula needs to know. */
+export interface MemorySetting {
+  readonly layers: number; // L
+  readonly width: number; // C
+  readonly heads: number; // H
+  readonly keyValueHeads: number;
+  readonly headWidth: number; // D
+  readonly feedForward: number;
+  readonly vocabulary: number; // V
+  readonly totalParameters: number;
+  readonly trainableParameters: number;
+  /** Bytes of one frozen weight in memory. */
+  readonly weightBytes: number;
+  readonly rows: number; // B
+  readonly length: number; // T
+  /** The most labelled positions in a micro-batch. */
+  readonly labels: number;
+  readonly recompute: boolean;
+}
+
+export interface MemoryForecast {
+  readonly peakBytes: number;
+  readonly parts: MemoryParts;
+}
+
+const FLOAT = 4; // bytes
+
+/** Copies of each quantity that live at the peak. */
+const COPIES = {
+  /** Value, gradient of the micro-batch, accumulated gradient. */
+  trainable: 3,
+  /** Two moments. */
+  optimiser: 2,
+  /** Residual stream and norms kept per layer: inputs of attention and MLP before and after their norms, and their outputs. */
+  stream: 6,
+  /** gate, up, activation, product. */
+  feedForward: 4,
+  /** Scores and probabilities. */
+  attention: 2,
+  /** Logits, probabilities, gradient. */
+  logits: 3,
+};
+
+/** Node, ONNX Runtime and its arena without any model. */
+const BASE_BYTES = 160 * 2 ** 20;
+
+/** The forecast of the peak of a forward and backward pass with its update. */
+export function forecastMemory(setting: MemorySetting): MemoryForecast {
+  const tokens = setting.rows * setting.length;
+  const frozen = setting.totalParameters - Math.min(setting.trainableParameters, setting.totalParameters);
+  const projections = 2 * setting.heads * setting.headWidth + 2 * setting.keyValueHeads * setting.headWidth;
+  const perToken = COPIES.stream * setting.width + projections + COPIES.feedForward * setting.feedForward;
+  const perLayer = FLOAT * (tokens * perToken + COPIES.attention * setting.rows * setting.heads * setting.length ** 2);
+  const blockInputs = FLOAT * tokens * setting.width * setting.layers;
+  const largest = Math.max(perLayer, FLOAT * setting.width * setting.feedForward);
+  const parts: MemoryParts = {
+    weights: frozen * setting.weightBytes,
+    trainables: FLOAT * COPIES.trainable * setting.trainableParameters,
+    optimiser: FLOAT * COPIES.optimiser * setting.trainableParameters,
+    activations: setting.recompute ? blockInputs + perLayer : perLayer * setting.layers,
+    logits: FLOAT * COPIES.logits * setting.labels * setting.vocabulary,
+    workspace: BASE_BYTES + largest,
+  };
+  return { peakBytes: Object.values(parts).reduce((sum: number, bytes: number) => sum + bytes, 0), parts };
+}
+
+/** A change of the recipe that would need less memory, in the user's words. */
+export interface Saving {
+  readonly words: string;
+  readonly setting: MemorySetting;
+}
+
+/** Changes worth trying, from the one that costs the user least. */
+export function savingsOf(setting: MemorySetting, loraParameters?: number): Saving[] {
+  const savings: Saving[] = [];
+  const half = { ...setting, rows: Math.ceil(setting.rows / 2), labels: Math.ceil(setting.labels / 2) };
+  const short = { ...setting, length: Math.ceil(setting.length / 2), labels: Math.ceil(setting.labels / 2) };
+  if (setting.rows > 1) savings.push({ words: `--batch-size ${half.rows} with twice the --gradient-accumulation`, setting: half });
+  if (!setting.recompute) savings.push({ words: "--recompute", setting: { ...setting, recompute: true } });
+  if (setting.length > 64) savings.push({ words: `--max-length ${short.length}`, setting: short });
+  if (loraParameters !== undefined) savings.push({ words: "--method lora", setting: { ...setting, trainableParameters: loraParameters } });
+  return savings;
+}
+
+/**
+ * Refuses a run whose forecast does not fit into the memory that is there, and says what would.
+ * @param loraParameters trainable scalars that LoRA would have, when the run is a full one.
+ */
+export function checkMemory(setting: MemorySetting, availableBytes: number, loraParameters?: number): MemoryForecast {
+  const forecast = forecastMemory(setting);
+  if (forecast.peakBytes <= availableBytes) return forecast;
+  const advice = savingsOf(setting, loraParameters).map(({ words, setting: less }) => `${words} (${formatBytes(forecastMemory(less).peakBytes)})`);
+  throw new GiantError("memory", `this run would need ${formatBytes(forecast.peakBytes)} of memory, found ${formatBytes(availableBytes)} available`, {
+    hint: advice.length > 0 ? `Try ${advice.join(", or ")}; --memory-limit SIZE overrides what was found.` : "Choose a smaller model; --memory-limit SIZE overrides what was found.",
+    facts: { peakBytes: forecast.peakBytes, availableBytes, parts: forecast.parts },
+  });
+}

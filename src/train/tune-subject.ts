@@ -1,0 +1,51 @@
+/** What tuning needs from the rooms around it: something opened from a model folder and data files that learns and answers. */
+import type { BatchSource, EpochPlan } from "./batch-source.ts";
+import type { DataSummary } from "./events.ts";
+import type { Learner } from "./learner.ts";
+import type { MemorySetting } from "./memory-forecast.ts";
+import type { TuneOptions } from "./tune-options.ts";
+
+/** A held-out prompt with the answer its example has. */
+export interface SamplePrompt {
+  readonly prompt: string;
+  readonly reference?: string;
+}
+
+/** A model with its data, ready to be tuned; opened without loading weights, so that a refusal comes early. */
+export interface TuneSubject {
+  readonly device: string;
+  readonly threads: number;
+  readonly memory: MemorySetting;
+  /** Trainable scalars that LoRA would have, when the run is a full one. */
+  readonly loraParameters?: number;
+  readonly train: BatchSource;
+  readonly validation?: EpochPlan;
+  readonly trainSummary: DataSummary;
+  readonly validationSummary: DataSummary | null;
+  readonly prompts: readonly SamplePrompt[];
+  /** Fingerprints of what the run reads (base weights, tokenizer, data): a resumed run must find the same. */
+  readonly fingerprints: Readonly<Record<string, string>>;
+  readonly warnings: readonly { readonly message: string; readonly hint?: string }[];
+  /** `adapter` or `model`: the name of the result's folder. */
+  readonly resultName: string;
+  /** Called once; the learner lives as long as the subject. */
+  createLearner(): Promise<Learner>;
+  /** Answers a prompt greedily with the weights the learner has now. */
+  answer(prompt: string, maxTokens: number, signal?: AbortSignal): Promise<string>;
+  /** Writes the learner's weights as they are now into an empty folder. */
+  writeResult(folder: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What tuning needs from the machine. */
+export interface TunePlatform {
+  open(options: TuneOptions, signal?: AbortSignal): Promise<TuneSubject>;
+  /** Milliseconds of a clock that never goes back. */
+  clock(): number;
+  /** Seconds, Unix. */
+  now(): number;
+  /** Bytes that this process may hold in all: what it has, and what is free. */
+  availableMemory(): number;
+  /** The most bytes this process has held so far. */
+  peakMemory(): number;
+}

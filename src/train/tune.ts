@@ -1,0 +1,233 @@
+/** Tuning a model from beginning to end: forecast, measure before, train, measure after, write the result and the report. */
+import { join } from "node:path";
+import { GiantError } from "../base/errors.ts";
+import { readRecipe, recipeDifferences, recipeOf } from "../base/options.ts";
+import { replaceFolderAtomic } from "../io/atomic.ts";
+import { totalStepsOf } from "./batch-source.ts";
+import { folderStore, listCheckpoints, readCheckpoint, type Checkpoint } from "./checkpoint.ts";
+import type { Sample, TrainEvent } from "./events.ts";
+import type { Learner } from "./learner.ts";
+import type { LoopState } from "./loop-state.ts";
+import { runLoop } from "./loop.ts";
+import { checkMemory } from "./memory-forecast.ts";
+import { measureMicroStep } from "./preflight.ts";
+import { formatRecipe, parseRecipe } from "./recipe.ts";
+import { buildReport } from "./report.ts";
+import { reportPage } from "./report-html.ts";
+import { RunFolder } from "./run-folder.ts";
+import { warmupStepsOf, type ScheduleShape } from "./schedule.ts";
+import { trainerState } from "./trainer-state.ts";
+import { absolutePaths, resolveTuneOptions, TUNE_OPTIONS, type TuneOptions } from "./tune-options.ts";
+import type { TunePlatform, TuneSubject } from "./tune-subject.ts";
+
+/** How a tuning run ended: complete, or stopped by its signal and ready to be resumed. */
+export type TuneOutcome = "finished" | "stopped";
+
+/**
+ * Tunes a model as the options say; the run folder is in `options.output`.
+ *
+ * With `resume` the recipe is the run's own; what `given` names besides must agree with it.
+ * A run that was stopped or killed goes on from its last checkpoint to the same bits.
+ */
+export async function* tune(given: Partial<TuneOptions>, platform: TunePlatform, signal?: AbortSignal): AsyncGenerator<TrainEvent, TuneOutcome> {
+  const earlier = given.resume === true ? await openEarlier(given) : undefined;
+  const options = earlier?.options ?? resolveTuneOptions(given);
+  const finished = earlier?.run.events.findLast((event) => event.type === "finished");
+  if (finished) {
+    yield finished;
+    return "finished";
+  }
+  if (!earlier) await RunFolder.assertFree(options.output);
+  const subject = await platform.open(options, signal);
+  let run = earlier?.run;
+  try {
+    if (subject.train.epoch(0).length === 0) throw new GiantError("data", `${options.data}: found no example to train on, needed at least one`);
+    const limit = options.memoryLimit ?? platform.availableMemory();
+    const forecast = checkMemory(subject.memory, limit, subject.loraParameters);
+    if (run) await checkInputs(run, subject);
+    const learner = await subject.createLearner();
+    // Only now, when everything that the user gave has proved usable, does the run leave a trace.
+    run ??= await RunFolder.create(options.output, formatRecipe(TUNE_OPTIONS, options));
+    await run.write("inputs.json", `${JSON.stringify(subject.fingerprints, null, 2)}\n`);
+    const tuning = new Tuning(options, platform, subject, run, learner, signal);
+    const checkpoint = earlier ? await lastCheckpoint(run) : undefined;
+    await run.rewindTo(checkpoint?.state ?? null);
+    if (checkpoint) yield* tuning.goOn(checkpoint);
+    else yield* tuning.begin(forecast, limit);
+    return yield* tuning.train(checkpoint?.state);
+  } finally {
+    await run?.close();
+    await subject.close();
+  }
+}
+
+/** One run under way. */
+class Tuning {
+  readonly #options: TuneOptions;
+  readonly #platform: TunePlatform;
+  readonly #subject: TuneSubject;
+  readonly #run: RunFolder;
+  readonly #learner: Learner;
+  readonly #signal: AbortSignal | undefined;
+  readonly #schedule: ScheduleShape;
+
+  constructor(options: TuneOptions, platform: TunePlatform, subject: TuneSubject, run: RunFolder, learner: Learner, signal: AbortSignal | undefined) {
+    this.#options = options;
+    this.#platform = platform;
+    this.#subject = subject;
+    this.#run = run;
+    this.#learner = learner;
+    this.#signal = signal;
+    const totalSteps = options.maxSteps ?? totalStepsOf(subject.train, options.epochs, options.gradientAccumulation);
+    this.#schedule = { name: options.schedule, totalSteps, warmupSteps: options.warmupSteps ?? warmupStepsOf(totalSteps, options.warmupRatio) };
+  }
+
+  /** What a new run says before its first step. */
+  async *begin(forecast: ReturnType<typeof checkMemory>, availableBytes: number): AsyncGenerator<TrainEvent> {
+    const { model, data, method, seed, epochs } = this.#options;
+    const { device, threads, trainSummary, validationSummary, warnings } = this.#subject;
+    const { trainableParameters, totalParameters } = this.#learner;
+    const { totalSteps } = this.#schedule;
+    yield* this.#say({ type: "started", model, data, method, device, threads, seed, trainableParameters, totalParameters, totalSteps, epochs });
+    yield* this.#say({ type: "data", train: trainSummary, validation: validationSummary });
+    for (const warning of warnings) yield* this.#say({ type: "warning", ...warning });
+    const plan = this.#subject.train.epoch(0);
+    const speed = await measureMicroStep(this.#learner, plan.batch(0), () => this.#platform.clock());
+    const microSteps = (totalSteps / Math.max(1, Math.ceil(plan.length / this.#options.gradientAccumulation))) * plan.length;
+    yield* this.#say({
+      type: "forecast",
+      ...forecast,
+      availableBytes,
+      microStepSeconds: speed.seconds,
+      tokensPerSecond: speed.tokensPerSecond,
+      totalSeconds: speed.seconds * microSteps,
+    });
+    yield* this.#answer("before", 0);
+  }
+
+  /** Loads a checkpoint and says so. */
+  async *goOn(checkpoint: Checkpoint): AsyncGenerator<TrainEvent> {
+    await this.#learner.load(checkpoint.learner);
+    const { step } = checkpoint.state;
+    yield* this.#say({ type: "resumed", step, checkpoint: checkpoint.folder });
+    if (step === 0 && !this.#run.events.some((event) => event.type === "samples")) yield* this.#answer("before", 0);
+  }
+
+  async *train(from: LoopState | undefined): AsyncGenerator<TrainEvent, TuneOutcome> {
+    const { learningRate, gradientAccumulation, evalSteps, saveSteps, saveTotalLimit, earlyStoppingPatience, seed } = this.#options;
+    const loop = runLoop({
+      learner: this.#learner,
+      train: this.#subject.train,
+      ...(this.#subject.validation ? { validation: this.#subject.validation } : {}),
+      schedule: this.#schedule,
+      learningRate,
+      gradientAccumulation,
+      evalSteps,
+      saveSteps,
+      patience: earlyStoppingPatience,
+      seed,
+      store: folderStore(this.#run.checkpoints, saveTotalLimit),
+      clock: () => this.#platform.clock(),
+      ...(this.#signal ? { signal: this.#signal } : {}),
+      ...(from ? { from } : {}),
+    });
+    for (;;) {
+      const next = await loop.next();
+      if (next.done !== true) {
+        yield* this.#say(next.value);
+        if (next.value.type === "checkpoint") await this.#writeTrainerState();
+        continue;
+      }
+      const { reason, state } = next.value;
+      if (reason === "stopped") return "stopped";
+      yield* this.#finish(reason, state);
+      return "finished";
+    }
+  }
+
+  async *#finish(reason: "max-steps" | "patience", state: LoopState): AsyncGenerator<TrainEvent> {
+    let keptStep = state.step;
+    if (this.#options.loadBest && state.best && state.best.step !== state.step) {
+      keptStep = state.best.step;
+      await this.#learner.load((await readCheckpoint(this.#run.checkpoints, keptStep)).learner);
+    }
+    yield* this.#answer("after", keptStep);
+    const result = join(this.#run.path, this.#subject.resultName);
+    await replaceFolderAtomic(result, (folder) => this.#subject.writeResult(folder));
+    const report = buildReport(this.#run.events, { reason, keptStep, peakBytes: this.#platform.peakMemory() });
+    await this.#writeTrainerState();
+    await this.#run.write("report.json", `${JSON.stringify(report, null, 2)}\n`);
+    const page = await this.#run.write("report.html", reportPage(report, this.#run.events));
+    yield* this.#say({
+      type: "finished",
+      step: state.step,
+      reason,
+      keptStep,
+      seconds: state.seconds,
+      folder: this.#run.path,
+      result,
+      report: page,
+      lossBefore: report.validation.before?.loss ?? null,
+      lossAfter: report.validation.after?.loss ?? null,
+    });
+  }
+
+  /** Answers the held-out prompts; says nothing when the signal comes meanwhile, so that a resumed run does it again. */
+  async *#answer(when: "before" | "after", step: number): AsyncGenerator<TrainEvent> {
+    const prompts = this.#subject.prompts.slice(0, this.#options.samples);
+    const samples: Sample[] = [];
+    for (const { prompt, reference } of prompts) {
+      if (this.#signal?.aborted === true && when === "before") return;
+      const answer = await this.#subject.answer(prompt, this.#options.sampleTokens);
+      samples.push({ prompt, answer, ...(reference === undefined ? {} : { reference }) });
+    }
+    if (samples.length > 0) yield* this.#say({ type: "samples", when, step, samples });
+  }
+
+  async #writeTrainerState(): Promise<void> {
+    const { epochs, evalSteps, saveSteps, batchSize } = this.#options;
+    const state = trainerState(this.#run.events, { maxSteps: this.#schedule.totalSteps, epochs, evalSteps, saveSteps, batchSize });
+    await this.#run.write("trainer_state.json", `${JSON.stringify(state, null, 2)}\n`);
+  }
+
+  /** Records an event before anybody hears of it. */
+  async *#say(event: TrainEvent): AsyncGenerator<TrainEvent> {
+    await this.#run.record(event, this.#platform.now());
+    yield event;
+  }
+}
+
+/** Opens the run in `output` and refuses options that differ from its recipe. */
+async function openEarlier(given: Partial<TuneOptions>): Promise<{ readonly run: RunFolder; readonly options: TuneOptions }> {
+  if (given.output === undefined) throw new GiantError("usage", "--resume: --output is missing", { hint: "Name the folder of the run to go on with by --output." });
+  const run = await RunFolder.open(given.output);
+  const source = join(given.output, "recipe.yaml");
+  const stored = readRecipe(TUNE_OPTIONS, parseRecipe(await run.recipe(), source), source);
+  const options = resolveTuneOptions(stored, { output: given.output, ...(given.memoryLimit === undefined ? {} : { memoryLimit: given.memoryLimit }) });
+  const now = recipeOf<TuneOptions>(TUNE_OPTIONS, { ...options, ...given, ...absolutePaths(given) });
+  const differences = recipeDifferences(recipeOf(TUNE_OPTIONS, options), now);
+  if (differences.length > 0) {
+    throw new GiantError("usage", `${given.output}: the recipe has changed: ${differences.join("; ")}`, {
+      hint: "Leave these options out to go on with the run, or start a new run in another --output.",
+      facts: { differences },
+    });
+  }
+  return { run, options };
+}
+
+/** Refuses to go on with other data or another base than the run was begun with. */
+async function checkInputs(run: RunFolder, subject: TuneSubject): Promise<void> {
+  const stored = await run.read("inputs.json");
+  if (stored === undefined) return; // Killed before anything was read.
+  const differences = recipeDifferences(JSON.parse(stored) as Record<string, unknown>, subject.fingerprints);
+  if (differences.length === 0) return;
+  throw new GiantError("data", `${run.path}: what the run reads has changed: ${differences.join("; ")}`, {
+    hint: "Restore the files as they were, or start a new run in another --output.",
+    facts: { differences },
+  });
+}
+
+async function lastCheckpoint(run: RunFolder): Promise<Checkpoint | undefined> {
+  const step = (await listCheckpoints(run.checkpoints)).at(-1);
+  return step === undefined ? undefined : await readCheckpoint(run.checkpoints, step);
+}

@@ -1,0 +1,47 @@
+/** A tuning subject and a machine in plain arithmetic, so that whole runs are tested without a model. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { TunePlatform, TuneSubject } from "../src/train/tune-subject.ts";
+import { FakeLearner, fakePlan, fakeSource } from "./fake-learner.ts";
+
+/** A subject over a learner; `changes` replaces parts of it. */
+export function fakeSubject(learner: FakeLearner, changes: Partial<TuneSubject> = {}): TuneSubject {
+  const summary = { file: "examples.jsonl", format: "messages", examples: 10, tokens: 120, labelledTokens: 40, truncated: 1, dropped: 0, unlabelled: 2 };
+  return {
+    device: "cpu",
+    threads: 1,
+    memory: {
+      layers: 2, width: 8, heads: 2, keyValueHeads: 2, headWidth: 4, feedForward: 16, vocabulary: 100,
+      totalParameters: 80, trainableParameters: 8, weightBytes: 4, rows: 2, length: 6, labels: 6, recompute: false,
+    },
+    train: fakeSource(5, 1),
+    validation: fakePlan(2, 99),
+    trainSummary: summary,
+    validationSummary: { ...summary, examples: 2 },
+    prompts: [{ prompt: "What is <this>?", reference: "That." }, { prompt: "And this?" }],
+    fingerprints: { data: "abc", base: "def" },
+    warnings: [],
+    resultName: "adapter",
+    createLearner: () => Promise.resolve(learner),
+    answer: async (prompt) => `${prompt} ${[...(await learner.save()).parameters.get("scores")!.data].map((score) => score.toFixed(2)).join(" ")}`,
+    async writeResult(folder) {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, "scores.json"), JSON.stringify([...(await learner.save()).parameters.get("scores")!.data]));
+    },
+    close: () => learner.close(),
+    ...changes,
+  };
+}
+
+/** A machine whose clock ticks a millisecond at each look. */
+export function fakePlatform(subject: TuneSubject, changes: Partial<TunePlatform> = {}): TunePlatform {
+  let ticks = 0;
+  return {
+    open: () => Promise.resolve(subject),
+    clock: () => (ticks += 1),
+    now: () => 1_700_000_000 + (ticks += 1) / 1000,
+    availableMemory: () => 4e9,
+    peakMemory: () => 1e8,
+    ...changes,
+  };
+}
