@@ -24,7 +24,13 @@ export interface Resident {
   readonly id: number;
 }
 
-/** Where an output goes: back to the host, into a new resident tensor, or over an existing one of the same shape. */
+/**
+ * Where an output goes: back to the host, into a new resident tensor, or over an existing one of the same shape.
+ *
+ * The existing one may be fed in the same run if its old value is read only elementwise and only on the way to that
+ * output (`p' = p − …`): ONNX Runtime orders other readers as it likes, and they may see the new value.
+ * On the CPU the output is written into the tensor's own memory; on WebGPU it takes the tensor's place.
+ */
 export type Fetch = "host" | "resident" | Resident;
 
 export interface Program {
