@@ -29,6 +29,12 @@ export const OPERATOR_OF_MAXIMUM: number = 2e-5;
 /** Quantities that are computed in float64 on both sides (schedules, ratings). */
 export const FLOAT64: Tolerance = { absolute: 1e-12, relative: 1e-12 };
 
+/** Scores after one float32 operation on either side: at most one rounding apart. */
+export const SCORE: Tolerance = { absolute: 1e-7, relative: 2e-7 };
+
+/** Probabilities of a softmax that the reference computes in float32 over a few dozen entries. */
+export const PROBABILITY: Tolerance = { absolute: 1e-6, relative: 1e-5 };
+
 /** The worst excess over the tolerance (≤ 1 passes), its index and the two values there. */
 export function worstExcess(
   actual: ArrayLike<number>,
