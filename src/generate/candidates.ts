@@ -1,6 +1,13 @@
 /** The tokens that may still be sampled, with their scores: every filter narrows one such set in place. */
 import { GiantError } from "../base/errors.ts";
 
+const BUCKETS = 2048;
+
+/** The bucket of a token whose score lies `distance` ≥ 0 nats below the largest: 1/64 nat each, and one for all the rest. */
+function bucketOf(distance: number): number {
+  return Math.min(BUCKETS - 1, Math.floor(distance * 64));
+}
+
 /** The tokens left and their scores; the arrays are made once and reused for every step. */
 export class Candidates {
   /** Token ids, ascending; the first `count` count. */
@@ -10,6 +17,7 @@ export class Candidates {
   readonly probabilities: Float64Array; // [V]
   readonly #values: Float64Array; // [V], scratch
   readonly #sorted: Float64Array; // [V], scratch
+  readonly #buckets: Float64Array = new Float64Array(BUCKETS);
   count = 0;
 
   constructor(vocabularySize: number) {
@@ -98,14 +106,20 @@ export class Candidates {
 
   /** Keeps the fewest most probable tokens that together reach `mass` < 1 (the nucleus); of equal ones the lower ids. */
   keepNucleus(mass: number): void {
-    const { probabilities, count } = this;
-    // Tokens below (1 − mass)/count sum to less than 1 − mass, so none of them is in the nucleus: few are left to sort.
-    const floor = (1 - mass) / count;
+    const { scores, probabilities, count } = this;
+    let largest = -Infinity;
+    for (let i = 0; i < count; i++) if (scores[i]! > largest) largest = scores[i]!;
+    // Buckets by distance from the largest score tell near which score the nucleus ends: only that bucket is sorted.
+    const buckets = this.#buckets.fill(0);
+    for (let i = 0; i < count; i++) buckets[bucketOf(largest - scores[i]!)]! += probabilities[i]!;
+    let last = 0;
+    let sum = 0;
+    while (last < BUCKETS - 1 && sum + buckets[last]! < mass) sum += buckets[last++]!;
     let n = 0;
-    for (let i = 0; i < count; i++) if (probabilities[i]! >= floor) this.#sorted[n++] = probabilities[i]!;
+    for (let i = 0; i < count; i++) if (bucketOf(largest - scores[i]!) === last) this.#sorted[n++] = probabilities[i]!;
+    if (n === 0) return; // rounding left the sum of all below the mass
     const sorted = this.#sorted.subarray(0, n).sort();
     let taken = 0;
-    let sum = 0;
     while (taken < n && (sum < mass || taken === 0)) sum += sorted[n - ++taken]!;
     const least = sorted[n - taken]!;
     let above = 0;
