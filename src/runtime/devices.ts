@@ -31,10 +31,14 @@ export interface DeviceReport {
   readonly hint: string | undefined;
 }
 
-/** Starts every device in turn and reports on each. */
+/** Starts every device in turn and reports on each; a driver that cannot find a graphics processor is left asleep. */
 export async function surveyDevices(threads: number): Promise<DeviceReport[]> {
   const reports: DeviceReport[] = [];
   for (const name of ["cpu", "webgpu", "cuda"] as const) {
+    if (name === "webgpu" && !hasGraphicsProcessor() && vulkanDrivers() === undefined) {
+      reports.push({ name, present: false, detail: "no graphics processor was found (/dev/dri, /dev/nvidia0, /dev/dxg)", hint: webgpuHint() });
+      continue;
+    }
     try {
       const engine = await startOn(name, threads);
       await engine.close();
@@ -97,7 +101,12 @@ const SOFTWARE_DRIVER = /swiftshader|lvp|lavapipe/i;
 
 /** Whether a graphics processor may be here: a cheap look before a driver is woken. */
 export function hasGraphicsProcessor(): boolean {
-  const drivers = process.env["VK_DRIVER_FILES"] ?? process.env["VK_ICD_FILENAMES"];
+  const drivers = vulkanDrivers();
   if (drivers !== undefined && drivers.split(":").every((file) => SOFTWARE_DRIVER.test(file))) return false;
   return process.platform !== "linux" || GRAPHICS_NODES.some(isPresent);
+}
+
+/** The Vulkan drivers the user chose by a variable, if any. */
+function vulkanDrivers(): string | undefined {
+  return process.env["VK_DRIVER_FILES"] ?? process.env["VK_ICD_FILENAMES"];
 }
