@@ -46,7 +46,7 @@ export class WorkerEngine implements Engine {
    */
   static async start(device: DeviceName, threads: number): Promise<WorkerEngine> {
     forbidTelemetry();
-    const worker = new Worker(workerFile(), { env: SHARE_ENV, stdout: false, stderr: false });
+    const worker = new Worker(workerFile(), { env: SHARE_ENV, execArgv: [] });
     const engine = new WorkerEngine(device, threads, worker);
     try {
       await engine.#call("start", { device, threads });
