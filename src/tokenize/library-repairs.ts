@@ -49,13 +49,17 @@ interface LibraryModel {
  * Replaces, in a constructed tokenizer, what the library computes differently:
  * - `Split` knows only two of the five behaviours, and drops the rest of the text when inverted;
  * - `ByteFallback` decodes broken UTF-8 leniently; Rust writes one U+FFFD for each byte of a run that is not valid;
- * - `Unigram` ignores `byte_fallback`.
+ * - `Unigram` ignores `byte_fallback`;
+ * - `BPE` remembers the tokens of short pieces only, so that a text of `▁` words, which is one long piece, is slow.
  */
 export function repairLibrary(library: LibraryTokenizer, file: TokenizerFile): void {
   repairPreTokenizer(library.pre_tokenizer as unknown as LibraryStep | null);
   repairDecoder(library.decoder as unknown as LibraryStep | null);
   if (file.model.type === "Unigram" && file.model["byte_fallback"] === true) {
     repairUnigram(library.model as unknown as LibraryModel);
+  }
+  if (file.model.type === "BPE" && file.model["ignore_merges"] !== true) {
+    divideAtWords(library.model as unknown as LibraryModel, Object.keys(file.model["vocab"] as object));
   }
 }
 
@@ -153,4 +157,19 @@ function repairUnigram(model: LibraryModel): void {
       const bytes = Array.from(encoder.encode(piece), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
       return bytes.every((token) => model.tokens_to_ids.has(token)) ? bytes : [piece];
     });
+}
+
+/**
+ * Hands the model one word at a time. The tokens are the same when no token holds a `▁` behind another character:
+ * then no merge joins the end of a word to the next one.
+ */
+function divideAtWords(model: LibraryModel, vocabulary: readonly string[]): void {
+  let hasWords = false;
+  for (const token of vocabulary) {
+    hasWords ||= token.startsWith("▁");
+    if (/[^▁]▁/u.test(token)) return;
+  }
+  if (!hasWords) return;
+  const encode = model.encode.bind(model);
+  model.encode = (tokens) => encode(tokens.flatMap((token) => token.split(/(?<=[^▁])(?=▁)/u)));
 }

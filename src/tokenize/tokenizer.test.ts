@@ -1,5 +1,8 @@
 /** What a tokenizer reads from its files, and what it refuses. */
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { goldenCases, readJson } from "../../test/golden.ts";
 import { GiantError } from "../base/errors.ts";
 import { checkTokenizerFits } from "./fit.ts";
 import { splitText } from "./library-repairs.ts";
@@ -129,3 +132,47 @@ describe("checkTokenizerFits", () => {
     expect(() => checkTokenizerFits(tokenizer, 3)).toThrow(/largest token "<s>" has id 3, but the model's vocab_size is 3 \(needed at least 4\)/);
   });
 });
+
+describe("any tokenizer.json", () => {
+  const files = goldenCases("tokenizers").map(({ folder }) => readJson<Record<string, unknown>>(folder, "tokenizer.json"));
+
+  it("is read or refused with an error of our own, when any one field is broken", () => {
+    const breakage = fc.constantFrom<unknown>(undefined, null, 0, -1, 1.5, "", "x", [], [7], {}, true, { type: "Sequence" });
+    fc.assert(
+      fc.property(fc.nat(files.length - 1), fc.array(fc.nat(1000), { minLength: 1, maxLength: 6 }), breakage, (file, path, value) => {
+        const broken = replaceAt(files[file], path, value);
+        try {
+          const tokenizer = make(broken, { tokenizerConfig: { bos_token: "<s>" } });
+          tokenizer.decode(tokenizer.encode("Hello 12 <s>  \u00e9", { addSpecialTokens: true }), { skipSpecialTokens: false });
+          tokenizer.identity();
+        } catch (error) {
+          expect(error).toBeInstanceOf(GiantError);
+          expect((error as GiantError).message).not.toContain("\n");
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("gives the library's ids for text of words, which is divided to be quick", () => {
+    const file = files.find((each) => JSON.stringify(each["normalizer"]).includes("Prepend"))!;
+    const library = new LibraryTokenizer(file, {});
+    const tokenizer = make(file);
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom("a", "e", "th", " ", "▁", "\n", "é", "the"), maxLength: 40 }), (text) => {
+        expect(tokenizer.encode(text, { addSpecialTokens: false })).toEqual(library.encode(text, { add_special_tokens: false }).ids);
+      }),
+    );
+  });
+});
+
+/** A copy with the value at a path replaced; the numbers choose among the keys at each level, as far as it goes. */
+function replaceAt(node: unknown, path: readonly number[], value: unknown): unknown {
+  if (path.length === 0 || typeof node !== "object" || node === null) return value;
+  const keys = Object.keys(node);
+  const key = keys[path[0]! % keys.length];
+  if (key === undefined) return value;
+  const copy: Record<string, unknown> = Array.isArray(node) ? (Array.from(node) as never) : { ...node };
+  copy[key] = replaceAt(copy[key], path.slice(1), value);
+  return copy;
+}

@@ -117,8 +117,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     unicodeForm: unicodeFormOf(file.normalizer),
     chatTemplate,
     encode(text, { addSpecialTokens }) {
-      if (text === "") return library.encode("", { add_special_tokens: addSpecialTokens }).ids;
-      const ids = library.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+      const ids = inLibrary(where, () => library.encode(text, { add_special_tokens: addSpecialTokens }).ids);
       if (ids.includes(undefined as unknown as number)) {
         throw new GiantError("tokenizer", `${where}: the text holds a piece outside the vocabulary, and the tokenizer has no unknown token`, {
           hint: "Use a tokenizer with byte fallback or an unknown token, or remove the characters it does not know.",
@@ -128,7 +127,8 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     },
     decode(ids, { skipSpecialTokens }) {
       const kept = ids.filter((id) => tokenOf.has(id) && !(skipSpecialTokens && specialIds.has(id)));
-      return kept.length === 0 ? "" : library.decode(kept, { clean_up_tokenization_spaces: false });
+      if (kept.length === 0) return "";
+      return inLibrary(where, () => library.decode(kept, { clean_up_tokenization_spaces: false }));
     },
     tokenOf: (id) => tokenOf.get(id),
     idOf: (token) => idOf.get(token),
@@ -174,7 +174,8 @@ function checkTemplateTokens(file: TokenizerFile, idOf: ReadonlyMap<string, numb
     const single = step["single"];
     if (!Array.isArray(single)) refuse(where, "tokenizer.json: post_processor.single", single, "an array");
     for (const item of single as unknown[]) {
-      const token = isObject(item) && isObject(item["SpecialToken"]) ? item["SpecialToken"]["id"] : undefined;
+      if (!isObject(item)) refuse(where, "tokenizer.json: post_processor.single: an item", item, "an object");
+      const token = isObject(item["SpecialToken"]) ? item["SpecialToken"]["id"] : undefined;
       if (token !== undefined && !(typeof token === "string" && idOf.has(token))) {
         refuse(where, "tokenizer.json: post_processor.single: a special token", token, "a token of the vocabulary");
       }
@@ -183,14 +184,25 @@ function checkTemplateTokens(file: TokenizerFile, idOf: ReadonlyMap<string, numb
 }
 
 function openLibrary(file: TokenizerFile, where: string): LibraryTokenizer {
-  try {
+  return inLibrary(where, () => {
     const library = new LibraryTokenizer(file, {});
     repairLibrary(library, file);
+    // A step that is broken inside fails only when it is used: here, and not after the model was loaded.
+    const { ids } = library.encode("a 1\n", { add_special_tokens: true });
+    const known = ids.filter((id: number | undefined) => id !== undefined);
+    if (known.length > 0) library.decode(known, { clean_up_tokenization_spaces: false });
     return library;
+  });
+}
+
+/** Runs the library; what it throws becomes an error of ours, as it can only come from the tokenizer's file. */
+function inLibrary<T>(where: string, run: () => T): T {
+  try {
+    return run();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GiantError("tokenizer", `${where}: tokenizer.json cannot be used: ${reason.replaceAll("\n", " ")}`, {
-      hint: "The tokenizer needs something that is not supported here; see the message for what it is.",
+      hint: "The file is broken, or needs something that is not supported here; the message says what.",
       cause,
     });
   }
