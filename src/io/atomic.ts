@@ -1,5 +1,5 @@
 /** Writes files and folders so that a reader sees the old content or the new one, never half of it. */
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { recoverAbandoned, settle, temporaryBeside } from "./abandoned.ts";
@@ -163,4 +163,13 @@ async function cutUnfinishedLine(file: FileHandle, path: string): Promise<void> 
     end = start;
   }
   if (end < size) await file.truncate(end);
+}
+
+/** Copies a file when it is there; used while filling a temporary folder. */
+export async function copyIfPresent(from: string, to: string): Promise<void> {
+  try {
+    await copyFile(from, to);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw fileError(error, from, "copy");
+  }
 }

@@ -44,25 +44,20 @@ export function moduleOf(parameterName: string): string {
 }
 
 export interface PlainContextOptions {
-  /** Makes the leaf for a parameter; called once per name. */
-  readonly leaf: (name: string, shape: readonly number[]) => Tensor;
+  /** Makes the leaf for a parameter as seen from the module that uses it. */
+  readonly leaf: (name: string, shape: readonly number[], module: string) => Tensor;
   /** Recompute each block in the backward pass. */
   readonly recompute?: boolean;
 }
 
 /** The base model as it is. */
 export function plainContext({ leaf, recompute = false }: PlainContextOptions): ModelContext {
-  const leaves = new Map<string, Tensor>();
   const weightOf = (context: ModelContext, path: string, spec: LinearSpec): Tensor => {
     const shape = spec.transposed ? [spec.inFeatures, spec.outFeatures] : [spec.outFeatures, spec.inFeatures];
     return context.parameter(spec.tiedTo ?? `${path}.weight`, shape, path);
   };
   const context: ModelContext = {
-    parameter(name, shape) {
-      let tensor = leaves.get(name);
-      if (tensor === undefined) leaves.set(name, (tensor = leaf(name, shape)));
-      return tensor;
-    },
+    parameter: (name, shape, module = moduleOf(name)) => leaf(name, shape, module),
     linear(path, x, spec) {
       const y = matmul(x, weightOf(context, path, spec), { transposeB: !spec.transposed });
       return spec.bias ? add(y, context.parameter(`${path}.bias`, [spec.outFeatures], path)) : y;

@@ -1,7 +1,7 @@
 /** Collects the nodes and constants of one ONNX graph while the rules write it. */
 import { invariant } from "../base/errors.ts";
 import type { HostTensor, StorageDtype } from "../core/dtype.ts";
-import { type Dim, parts, type Shape } from "../core/shape.ts";
+import { type Dim, numeric, parts, type Shape } from "../core/shape.ts";
 import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor } from "./model.ts";
 import { elementTypeOf } from "./model.ts";
 
@@ -84,16 +84,12 @@ export class Emitter {
 
   /** A frozen weight as float32; half-precision storage is widened at each use, not when the session opens. */
   weight(name: string, shape: Shape, at: WeightLocation): string {
-    this.initializers.push({
-      name,
-      type: elementTypeOf(at.storage),
-      dims: shape.map((dim) => {
-        invariant(typeof dim === "number", `weight ${name} has a symbolic shape`);
-        return dim;
-      }),
-      content: { kind: "external", location: at.location, offset: at.offset, length: at.bytes },
+    return this.once(`weight ${name}`, () => {
+      const dims = shape.map((dim) => numeric(dim, `a dimension of ${name}`));
+      const content = { kind: "external", location: at.location, offset: at.offset, length: at.bytes } as const;
+      this.initializers.push({ name, type: elementTypeOf(at.storage), dims, content });
+      return at.storage === "F32" ? name : this.op("Cast", [name], { to: int(1) });
     });
-    return at.storage === "F32" ? name : this.op("Cast", [name], { to: int(1) });
   }
 
   /** A vector of int64 that holds a shape at run time. */

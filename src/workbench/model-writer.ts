@@ -1,0 +1,40 @@
+/** Writes a model folder in Hugging Face's layout: the base's files with some parameters replaced. */
+import { join } from "node:path";
+import { copyIfPresent, replaceFolderAtomic, writeFileAtomic } from "../io/atomic.ts";
+import { readTensorBytes } from "../io/safetensors.ts";
+import { type TensorToWrite, writeSafetensors } from "../io/safetensors-writer.ts";
+import type { OpenModel } from "./open-model.ts";
+
+/** Files that are copied as they are. */
+const COPIED = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "generation_config.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json"];
+
+/**
+ * Writes the base with new values for the parameters that `replaced` knows; the others keep their bytes. New values are
+ * float32. A head of its own (`<head>.weight`) beside a tied embedding unties the two.
+ */
+export async function writeModelFolder(
+  folder: string,
+  model: OpenModel,
+  replaced: (parameter: string) => Float32Array | undefined | (() => Promise<Float32Array>),
+): Promise<void> {
+  const { inventory, architecture, files } = model;
+  const headName = `${architecture.head.path}.weight`;
+  const { outFeatures, inFeatures, tiedTo } = architecture.head.spec;
+  const ownHead = tiedTo === undefined ? undefined : replaced(headName);
+  const tensors: TensorToWrite[] = [...inventory.parameters].map(([name, shape]) => {
+    const data = replaced(name);
+    return data === undefined ? { name, dtype: model.entry(name).dtype, shape, data: () => readTensorBytes(model.entry(name)) } : { name, dtype: "F32", shape, data };
+  });
+  if (ownHead !== undefined) tensors.push({ name: headName, dtype: "F32", shape: [outFeatures, inFeatures], data: ownHead });
+  const changed = tensors.some(({ dtype }) => dtype === "F32");
+  const config = {
+    ...files.config,
+    ...(changed && { [files.config["dtype"] === undefined ? "torch_dtype" : "dtype"]: "float32" }),
+    ...(ownHead !== undefined && { tie_word_embeddings: false }),
+  };
+  await replaceFolderAtomic(folder, async (temporary) => {
+    await writeFileAtomic(join(temporary, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    for (const name of COPIED) await copyIfPresent(join(model.folder, name), join(temporary, name));
+    await writeSafetensors(join(temporary, "model.safetensors"), tensors, { format: "pt" });
+  });
+}

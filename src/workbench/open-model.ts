@@ -1,0 +1,75 @@
+/** Opens a model folder: its architecture, where each weight lies, and whether all of them fit. */
+import { join } from "node:path";
+import { GiantError } from "../base/errors.ts";
+import type { StorageDtype } from "../core/dtype.ts";
+import { readTensor, type TensorEntry } from "../io/safetensors.ts";
+import { type ModelFolder, readModelFolder } from "../io/model-folder.ts";
+import { type Architecture, type Inventory, takeInventory } from "../models/architecture.ts";
+import { describeModel } from "../models/registry.ts";
+import type { WeightLocation } from "../onnx/emitter.ts";
+
+export interface OpenModel {
+  readonly folder: string;
+  readonly files: ModelFolder;
+  readonly architecture: Architecture;
+  readonly inventory: Inventory;
+  /** The folder the weights' locations are relative to. */
+  readonly weightsFolder: string;
+  /** The checkpoint's entry of a parameter. */
+  readonly entry: (parameter: string) => TensorEntry;
+  /** Where a parameter's bytes lie, for a graph. */
+  readonly locate: (parameter: string) => WeightLocation;
+  /** A parameter's values in float32. */
+  readonly read: (parameter: string) => Promise<Float32Array>;
+  /** Bytes of all parameters as they lie on disk. */
+  readonly weightBytes: number;
+  readonly parameterCount: number;
+}
+
+const STORED: ReadonlySet<string> = new Set<StorageDtype>(["F32", "F16", "BF16"]);
+
+/**
+ * Opens a folder in Hugging Face's layout.
+ * @throws GiantError("model") naming a missing tensor, a wrong shape, an element type that cannot be used, or a config that is not supported.
+ */
+export async function openModel(folder: string): Promise<OpenModel> {
+  const files = await readModelFolder(folder);
+  const architecture = describeModel(files.config, join(folder, "config.json"));
+  const inventory = takeInventory(architecture);
+  const { entries, weightsFolder } = files.checkpoint;
+  const found = new Map<string, TensorEntry>();
+  const problems: string[] = [];
+  for (const [name, shape] of inventory.parameters) {
+    // Some checkpoints leave out the name of the model inside the language model: "h.0.…" for "transformer.h.0.…".
+    const entry = entries.get(name) ?? entries.get(name.slice(name.indexOf(".") + 1));
+    if (entry === undefined) problems.push(`tensor ${name} [${shape.join(", ")}] is missing`);
+    else if (entry.shape.join() !== shape.join()) problems.push(`tensor ${name} has shape [${entry.shape.join(", ")}], config.json needs [${shape.join(", ")}]`);
+    else if (!STORED.has(entry.dtype)) problems.push(`tensor ${name} is ${entry.dtype}, needs F32, F16 or BF16`);
+    else found.set(name, entry);
+  }
+  if (problems.length > 0) {
+    const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
+    throw new GiantError("model", `${folder}: ${problems[0]}${more}`, { hint: "config.json and the weights do not belong together, or the download is incomplete.", facts: { problems: problems.slice(0, 20) } });
+  }
+  const entry = (parameter: string): TensorEntry => {
+    const known = found.get(parameter);
+    if (known === undefined) throw new GiantError("model", `${folder}: the model has no parameter ${parameter}`);
+    return known;
+  };
+  const used = [...found.values()];
+  return {
+    folder,
+    files,
+    architecture,
+    inventory,
+    weightsFolder,
+    entry,
+    locate: (parameter) => {
+      const { file, offset, bytes, dtype } = entry(parameter);
+      return { location: file.slice(weightsFolder.length + 1), offset, bytes, storage: dtype as StorageDtype };
+    },
+    read: (parameter) => readTensor(entry(parameter)),
+    weightBytes: used.reduce((sum, { bytes }) => sum + bytes, 0),
+    parameterCount: used.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+  };
+}

@@ -1,0 +1,37 @@
+/** Batches of the golden references as rows of tokens with positions, segments and labelled positions. */
+import { IGNORED_LABEL, type Batch } from "../src/data/batch.ts";
+
+export interface GoldenBatch {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly attention_mask?: readonly (readonly number[])[];
+  readonly labels: readonly (readonly number[])[];
+  readonly position_ids?: readonly (readonly number[])[];
+  readonly loss: number;
+}
+
+/**
+ * The batch in our form. Without explicit positions tokens are numbered from 0 in each row; padding is segment 0.
+ * The label of position t is that of token t + 1, as the reference shifts them.
+ */
+export function tokenRows(batch: Pick<GoldenBatch, "input_ids" | "attention_mask" | "labels" | "position_ids">): Batch {
+  const rows = batch.input_ids.length;
+  const length = batch.input_ids[0]!.length;
+  const labelRows: number[] = [];
+  const labelIds: number[] = [];
+  batch.labels.forEach((labels, b) => {
+    for (let t = 0; t + 1 < length; t++) {
+      if (labels[t + 1] === IGNORED_LABEL) continue;
+      labelRows.push(b * length + t);
+      labelIds.push(labels[t + 1]!);
+    }
+  });
+  return {
+    rows,
+    length,
+    tokens: Int32Array.from(batch.input_ids.flat()),
+    positions: Int32Array.from(batch.position_ids?.flat() ?? batch.input_ids.flatMap((row) => row.map((_, t) => t))),
+    segments: Int32Array.from(batch.attention_mask?.flat() ?? batch.input_ids.flatMap((row) => row.map(() => 1))),
+    labelRows: Int32Array.from(labelRows),
+    labelIds: Int32Array.from(labelIds),
+  };
+}
