@@ -21,7 +21,12 @@ const SPACE = 0x20;
  * normaliser that changes letters.
  */
 export function alignTokens(tokenizer: Tokenizer, ids: readonly number[], text: string): Alignment {
-  const normal = (part: string): string => (tokenizer.unicodeForm === undefined ? part : part.normalize(tokenizer.unicodeForm));
+  const { unicodeForm, pieceKind } = tokenizer;
+  const normal = (part: string): string => {
+    const formed = unicodeForm === undefined ? part : part.normalize(unicodeForm);
+    // Such a tokenizer cannot tell a written "▁" from a space.
+    return pieceKind === "metaspace" ? formed.replaceAll("▁", " ") : formed;
+  };
   const bytes = encoder.encode(normal(text));
   const ends = new Int32Array(ids.length);
   let at = 0;

@@ -1,4 +1,5 @@
 /** Which tokens of a rendered conversation are trained on. */
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { goldenFolder, readJson } from "../../test/golden.ts";
 import { encodeChat } from "./chat-encoding.ts";
@@ -69,6 +70,36 @@ describe("encodeChat", () => {
     expect(trainedTexts(tokenizer, conversation.slice(0, 3))[0]).toContain("Hi! How can I help?");
     // A token may hold the end of a content and the beginning of what follows it.
     expect(messageTexts(tokenizer, conversation)[1]).toMatch(/^\s*Hello/);
+  });
+
+  it.each([
+    ["chatml", "qwen2_bytelevel_bpe", chatml, "<|im_end|>"],
+    ["qwen2_5", "smollm2_digits_bytelevel_bpe", chatml, "<|im_end|>"],
+    ["llama3", "llama3_bytelevel_bpe", llama3, "<|eot_id|>"],
+    ["phi3", "gpt_neox_bytelevel_bpe", ["<|end|>"], "<|end|>"],
+    ["gemma3", "llama2_sentencepiece_bpe", ["<end_of_turn>"], "<end_of_turn>"],
+    ["llama2", "llama2_sentencepiece_bpe", [], "</s>"],
+  ])("finds every answer, whatever is said: %s with %s", (name, tokenizerName, special, end) => {
+    const { template, bos_token, eos_token } = templates[name]!;
+    const tokenizer = tokenizerWith(tokenizerName, template, { bos_token, eos_token }, ...special);
+    const unit = fc.oneof(fc.constantFrom("\n", "\n\n", " ", "  ", "Hello", "<", "|", "user", "assistant", "1", "▁", "é", "🙂"), fc.string({ unit: "grapheme-ascii" }));
+    const content = fc.array(unit, { maxLength: 8 }).map((parts) => parts.join(""));
+    fc.assert(
+      fc.property(fc.array(fc.tuple(content, content), { minLength: 1, maxLength: 3 }), (turns) => {
+        const said = turns.map(([, answer]) => answer.normalize(tokenizer.unicodeForm ?? "NFC"));
+        fc.pre(said.every((answer, i) => answer === turns[i]![1]));
+        const messages = turns.flatMap(([user, assistant]): ChatMessage[] => [
+          { role: "user", content: user },
+          { role: "assistant", content: assistant },
+        ]);
+        // Trimming only, as a token may hold white space of the header with the beginning of the answer.
+        const answers = trainedTexts(tokenizer, messages).map((text) => text.slice(0, -end.length).trim());
+        // A "▁" is a space to some tokenizers.
+        const plain = (text: string): string => text.replaceAll("▁", " ").trim();
+        expect(answers.map(plain)).toEqual(said.map(plain));
+        expect(trainedTexts(tokenizer, messages).every((text) => text.endsWith(end))).toBe(true);
+      }),
+    );
   });
 
   it("gives the tokens of the whole rendering, and BOS once", () => {
