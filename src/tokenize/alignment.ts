@@ -7,7 +7,7 @@ export interface Alignment {
   /** UTF-8 offset in the normalised text behind each token; a token covers what lies between its predecessor's end and its own. */
   readonly ends: Int32Array; // [T]
   /** The UTF-8 offset in the normalised text of a UTF-16 index into the original text. */
-  offsetOf(index: number): number;
+  readonly offsetOf: (index: number) => number;
 }
 
 const encoder = new TextEncoder();

@@ -122,7 +122,7 @@ export function byteOf(token: string): number | undefined {
 }
 
 /** Joins each run of byte tokens into text; a run that is not UTF-8 gives one U+FFFD for each of its bytes. */
-export function decodeByteFallback(tokens: readonly string[]): string[] {
+function decodeByteFallback(tokens: readonly string[]): string[] {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const pieces: string[] = [];
   let run: number[] = [];

@@ -4,7 +4,7 @@ import { isObject, readAddedToken, refuse, shown } from "./tokenizer-json.ts";
 import { GiantError } from "../base/errors.ts";
 
 /** The special tokens that have a name, as the templates and `config.json` know them. */
-export const SPECIAL_TOKEN_NAMES = [
+const SPECIAL_TOKEN_NAMES = [
   "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
 ] as const;
 
