@@ -7,8 +7,10 @@ import { elementwise, graph, products, scalar, vector } from "../../test/runtime
 import { GiantError } from "../base/errors.ts";
 import { floats, integers, type HostTensor } from "../core/dtype.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
-import { startEngine } from "./worker-engine.ts";
 import type { Engine } from "./engine.ts";
+import { processMemory, resetPeak } from "./memory.ts";
+import { WorkerEngine } from "./worker-client.ts";
+import { startEngine } from "./worker-engine.ts";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -136,6 +138,30 @@ describe("resident tensors", () => {
     await program.close();
   });
 
+  test("writing in place takes no memory: neither ONNX Runtime nor its binding makes a copy", async () => {
+    const bytes = 128 * 2 ** 20;
+    const program = await engine.open(encodeModel(elementwise("Neg")));
+    const x = await engine.upload(floats([bytes / 4], new Float32Array(bytes / 4).fill(1)));
+    await program.run({ x }, { y: x });
+    const before = processMemory().residentBytes;
+    resetPeak();
+    for (let i = 0; i < 4; i++) await program.run({ x }, { y: x });
+    const { residentBytes, peakBytes } = processMemory();
+    expect(Math.max(residentBytes, process.platform === "linux" ? peakBytes : 0) - before).toBeLessThan(bytes / 4);
+    expect((await engine.download(x)).data[7]).toBe(-1);
+    await engine.release(x);
+    await program.close();
+  });
+
+  test("two outputs cannot go over one tensor, and a tensor of another engine is not taken", async () => {
+    const program = await engine.open(encodeModel(update));
+    const p = await engine.upload(floats([1], [1]));
+    const feeds = { p, m: floats([1], [1]), g: floats([1], [1]) };
+    await expect(program.run(feeds, { "p'": p, "m'": p })).rejects.toThrow("output m' goes over a resident tensor that another output goes over");
+    await expect(program.run({ ...feeds, p: { id: p.id } }, { "p'": "host" })).rejects.toThrow("belongs to another engine");
+    await program.close();
+  });
+
   test("a result of another shape does not touch the resident tensor", async () => {
     const program = await engine.open(encodeModel(elementwise("Neg")));
     const target = await engine.upload(floats([3], [7, 8, 9]));
@@ -220,6 +246,48 @@ describe("errors", () => {
     expect((await run(floats([1], [1])))["y"]).toEqual(floats([2], [2, 3]));
     await program.close();
     await expect(run(floats([1], [1]))).rejects.toThrow("the program is closed");
+  });
+
+  test("a tensor that no machine can hold is an error of memory, and the engine goes on", async () => {
+    const dims = [2 ** 20, 2 ** 20, 64];
+    const shape = new Uint8Array(BigInt64Array.from(dims, BigInt).buffer);
+    const program = await engine.open(
+      encodeModel(
+        graph({
+          nodes: [
+            { operator: "Expand", inputs: ["x", "shape"], outputs: ["large"] },
+            { operator: "ReduceSum", inputs: ["large"], outputs: ["y"] },
+          ],
+          initializers: [{ name: "shape", type: "int64", dims: [3], content: { kind: "bytes", bytes: shape } }],
+          inputs: [vector("x", "float32", 1)],
+          outputs: [{ name: "y", type: "float32", dims: [1, 1, 1] }],
+        }),
+      ),
+    );
+    await expect(program.run({ x: floats([1], [1]) }, { y: "host" })).rejects.toMatchObject({ code: "memory", message: expect.stringMatching(/^running a graph: /) });
+    await program.close();
+  });
+
+  test.each([
+    ["ends", "process.exit(3)", "the compute thread stopped: exit code 3"],
+    ["throws", "throw new Error('boom')", "the compute thread stopped: boom"],
+  ])("a compute thread that %s answers every call with an error", async (_, end, message) => {
+    const folder = mkdtempSync(join(tmpdir(), "worker-"));
+    const file = join(folder, "worker.mjs");
+    writeFileSync(
+      file,
+      `import { parentPort } from "node:worker_threads";
+       parentPort.on("message", ({ ticket, call }) => { if (call === "start") parentPort.postMessage({ ticket, answer: null }); else ${end}; });`,
+    );
+    try {
+      const broken = await WorkerEngine.start("cpu", 1, file);
+      const calls = await Promise.allSettled([broken.upload(floats([1], [1])), broken.upload(floats([1], [1]))]);
+      for (const call of calls) expect(call).toMatchObject({ status: "rejected", reason: { code: "device", message } });
+      await expect(broken.race()).rejects.toThrow(message);
+      await broken.close();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("bytes that are no model are refused", async () => {

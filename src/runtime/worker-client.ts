@@ -42,11 +42,12 @@ export class WorkerEngine implements Engine {
 
   /**
    * Starts the worker and the device in it.
+   * @param file the worker's program; tests give one that breaks.
    * @throws GiantError("device") when the device is absent or computes wrongly.
    */
-  static async start(device: DeviceName, threads: number): Promise<WorkerEngine> {
+  static async start(device: DeviceName, threads: number, file: string = workerFile()): Promise<WorkerEngine> {
     forbidTelemetry();
-    const worker = new Worker(workerFile(), { env: SHARE_ENV, execArgv: [] });
+    const worker = new Worker(file, { env: SHARE_ENV, execArgv: [] });
     const engine = new WorkerEngine(device, threads, worker);
     try {
       await engine.#call("start", { device, threads });
