@@ -26,6 +26,21 @@ export const CENTRAL_DIFFERENCE: Tolerance = { absolute: 1e-7, relative: 1e-7 };
 /** One operator on a float32 device against the float64 interpreter, relative to the largest output. */
 export const OPERATOR_OF_MAXIMUM: number = 2e-5;
 
+/** Activation functions on [-8, 8] and their derivatives in float32, where tanh and erf of the device round. */
+export const ACTIVATION: Tolerance = { absolute: 2e-6, relative: 2e-6 };
+
+/** Sums of squares and clipped gradients: single roundings in float32. */
+export const CLIPPING: Tolerance = { absolute: 1e-7, relative: 1e-6 };
+
+/** W + s·B·A: one product of rank r and one addition in float32, on weights below 1. */
+export const MERGED_WEIGHT: Tolerance = { absolute: 1e-6, relative: 1e-5 };
+
+/** Gradient norms over 20 AdamW steps: as the losses, with norms up to 10. */
+export const TRAINING_NORM: Tolerance = { absolute: 1e-4, relative: 1e-4 };
+
+/** Second derivatives against differences of first ones, in float64: the differences themselves are good to 1e-7. */
+export const SECOND_DIFFERENCE: Tolerance = { absolute: 1e-6, relative: 1e-6 };
+
 /** Quantities that are computed in float64 on both sides (schedules, ratings). */
 export const FLOAT64: Tolerance = { absolute: 1e-12, relative: 1e-12 };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildCase, operatorCases } from "../../test/operator-cases.ts";
-import { CENTRAL_DIFFERENCE, worstExcess } from "../../test/tolerance.ts";
+import { CENTRAL_DIFFERENCE, SECOND_DIFFERENCE, worstExcess } from "../../test/tolerance.ts";
 import { Random } from "../base/random.ts";
 import { checkpoint, gradient } from "./gradient.ts";
 import { interpret, type Values } from "./interpret.ts";
@@ -74,7 +74,7 @@ describe("gradient", () => {
     const first = gradient(T.sumAll(T.exp(T.mul(x, x))), [x])[0]!;
     const again = T.sumAll(T.mul(first, first));
     const second = gradient(again, [x])[0]!;
-    const worst = worstExcess(interpret({ second }, feeds).second.data, centralDifferences(again, feeds, "x"), { absolute: 1e-6, relative: 1e-6 });
+    const worst = worstExcess(interpret({ second }, feeds).second.data, centralDifferences(again, feeds, "x"), SECOND_DIFFERENCE);
     expect(worst.excess).toBeLessThanOrEqual(1);
   });
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { goldenCases, goldenFolder, readJson } from "../../test/golden.ts";
 import { type GoldenBatch, tokenRows } from "../../test/golden-batch.ts";
 import { expectGradients, expectTraining, type GoldenTraining, lossAndGradients } from "../../test/golden-learner.ts";
-import { LOGITS, LOSS, worstExcess } from "../../test/tolerance.ts";
+import { LOGITS, LOSS, MERGED_WEIGHT, worstExcess } from "../../test/tolerance.ts";
 import type { HostTensor } from "../core/dtype.ts";
 import { readSafetensorsHeader, readTensor } from "../io/safetensors.ts";
 import { decoderInputs } from "../models/architecture.ts";
@@ -128,7 +128,7 @@ describe.each(goldenCases("lora"))("lora/$name", ({ name, folder }) => {
     const { entries } = await readSafetensorsHeader(join(folder, "merged_changed_weights.safetensors"));
     expect(entries.size).toBeGreaterThan(0);
     for (const [key, entry] of entries) {
-      const worst = worstExcess(await mergedModel.read(key), await readTensor(entry), { absolute: 1e-6, relative: 1e-5 });
+      const worst = worstExcess(await mergedModel.read(key), await readTensor(entry), MERGED_WEIGHT);
       expect(worst.excess, `${key}[${worst.index}]: ${worst.actual}, reference ${worst.expected}`).toBeLessThanOrEqual(1);
     }
     const batch = reference.batches["plain"]!;
