@@ -23,7 +23,10 @@ export function fakeSubject(learner: FakeLearner, changes: Partial<TuneSubject> 
     warnings: [],
     resultName: "adapter",
     createLearner: () => Promise.resolve(learner),
-    answer: async (prompt) => `${prompt} ${[...(await learner.save()).parameters.get("scores")!.data].map((score) => score.toFixed(2)).join(" ")}`,
+    async answer(prompts) {
+      const scores = [...(await learner.save()).parameters.get("scores")!.data].map((score) => score.toFixed(2));
+      return prompts.map(({ prompt }) => `${prompt} ${scores.join(" ")}`);
+    },
     async writeResult(folder) {
       await mkdir(folder, { recursive: true });
       await writeFile(join(folder, "scores.json"), JSON.stringify([...(await learner.save()).parameters.get("scores")!.data]));

@@ -24,7 +24,7 @@ const table: OptionTable<Sample> = {
   batchSize: { type: "integer", group: "Optimiser", help: "rows per micro-batch", default: 4, minimum: 1, aliases: ["b"] },
   packing: { type: "boolean", group: "Input", help: "several examples in a row", default: false },
   schedule: { type: "enum", group: "Optimiser", help: "course of the learning rate", choices: ["constant", "cosine"], default: "cosine" },
-  targetModules: { type: "list", patterns: true, group: "LoRA", help: "layers that are adapted", default: ["all-linear"] },
+  targetModules: { type: "list", commas: "unlessPattern", group: "LoRA", help: "layers that are adapted", default: ["all-linear"] },
   rankPattern: { type: "map", group: "LoRA", help: "rank of layers that match", default: {} },
   layers: { type: "integers", group: "LoRA", help: "numbers of the blocks that are adapted" },
   memoryLimit: { type: "bytes", group: "Machine", help: "memory that may be used" },

@@ -34,8 +34,11 @@ type Kind =
   | { readonly type: "bytes" }
   | { readonly type: "string" | "path" }
   | { readonly type: "enum"; readonly choices: readonly string[] }
-  /** `patterns`: a text with the characters of regular expressions is one element, commas and all. */
-  | { readonly type: "list"; readonly patterns?: boolean }
+  /**
+   * A text is cut at its commas; not where it has the characters of regular expressions and `commas` is "unlessPattern",
+   * and never where `commas` is "kept".
+   */
+  | { readonly type: "list"; readonly commas?: "unlessPattern" | "kept" }
   | { readonly type: "integers" }
   | { readonly type: "map" };
 
@@ -117,7 +120,7 @@ export function readOption(record: OptionRecord, raw: unknown, where: string): u
       });
     }
     case "list": {
-      const items = typeof raw === "string" ? splitList(raw, record.patterns === true) : raw;
+      const items = typeof raw === "string" ? splitList(raw, record.commas) : raw;
       if (!Array.isArray(items) || !items.every((item) => typeof item === "string" && item !== "")) return fail("a list of names");
       return items;
     }
@@ -214,8 +217,8 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function splitList(text: string, patterns: boolean): string[] {
-  if (patterns && /[\\^$*+?()[\]{}|]/.test(text)) return [text];
+function splitList(text: string, commas: "unlessPattern" | "kept" | undefined): string[] {
+  if (commas === "kept" || (commas === "unlessPattern" && /[\\^$*+?()[\]{}|]/.test(text))) return [text];
   return text.split(",").map((item) => item.trim());
 }
 

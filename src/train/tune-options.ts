@@ -77,7 +77,7 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   rank: { group: LORA, type: "integer", minimum: 1, default: 16, aliases: ["r"], help: "rank of the low-rank terms" },
   loraAlpha: { group: LORA, type: "number", minimum: 0, above: true, default: 32, help: "scale of the low-rank terms; they are multiplied by alpha / rank" },
   loraDropout: { group: LORA, type: "number", minimum: 0, maximum: 0.99, default: 0, help: "part of the inputs of the low-rank terms that is left out at random" },
-  targetModules: { group: LORA, type: "list", patterns: true, default: ["all-linear"], help: "layers that get a low-rank term: names, a regular expression over full names, or all-linear" },
+  targetModules: { group: LORA, type: "list", commas: "unlessPattern", default: ["all-linear"], help: "layers that get a low-rank term: names, a regular expression over full names, or all-linear" },
   useRslora: { group: LORA, type: "boolean", default: false, help: "multiply by alpha / √rank instead" },
   rankPattern: { group: LORA, type: "map", default: {}, help: "rank of layers whose name matches, where it differs" },
   alphaPattern: { group: LORA, type: "map", default: {}, help: "alpha of layers whose name matches, where it differs" },

@@ -30,16 +30,16 @@ export interface TuneSubject {
   readonly resultName: string;
   /** Called once; the learner lives as long as the subject. */
   createLearner(): Promise<Learner>;
-  /** Answers a prompt greedily with the weights the learner has now. */
-  answer(prompt: string, maxTokens: number, signal?: AbortSignal): Promise<string>;
-  /** Writes the learner's weights as they are now into an empty folder. */
+  /** Answers some of `prompts` greedily with the weights the learner has now. */
+  answer(prompts: readonly SamplePrompt[], maxTokens: number): Promise<string[]>;
+  /** Writes the learner's weights as they are now into a folder, at once or not at all. */
   writeResult(folder: string): Promise<void>;
   close(): Promise<void>;
 }
 
 /** What tuning needs from the machine. */
 export interface TunePlatform {
-  open(options: TuneOptions, signal?: AbortSignal): Promise<TuneSubject>;
+  open(options: TuneOptions): Promise<TuneSubject>;
   /** Milliseconds of a clock that never goes back. */
   clock(): number;
   /** Seconds, Unix. */

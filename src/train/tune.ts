@@ -2,10 +2,9 @@
 import { join } from "node:path";
 import { GiantError } from "../base/errors.ts";
 import { readRecipe, recipeDifferences, recipeOf } from "../base/options.ts";
-import { replaceFolderAtomic } from "../io/atomic.ts";
 import { totalStepsOf } from "./batch-source.ts";
 import { folderStore, listCheckpoints, readCheckpoint, type Checkpoint } from "./checkpoint.ts";
-import type { Sample, TrainEvent } from "./events.ts";
+import type { TrainEvent } from "./events.ts";
 import type { Learner } from "./learner.ts";
 import type { LoopState } from "./loop-state.ts";
 import { runLoop } from "./loop.ts";
@@ -38,7 +37,7 @@ export async function* tune(given: Partial<TuneOptions>, platform: TunePlatform,
     return "finished";
   }
   if (!earlier) await RunFolder.assertFree(options.output);
-  const subject = await platform.open(options, signal);
+  const subject = await platform.open(options);
   let run = earlier?.run;
   try {
     if (subject.train.epoch(0).length === 0) throw new GiantError("data", `${options.data}: found no example to train on, needed at least one`);
@@ -153,7 +152,7 @@ class Tuning {
     }
     yield* this.#answer("after", keptStep);
     const result = join(this.#run.path, this.#subject.resultName);
-    await replaceFolderAtomic(result, (folder) => this.#subject.writeResult(folder));
+    await this.#subject.writeResult(result);
     const report = buildReport(this.#run.events, { reason, keptStep, peakBytes: this.#platform.peakMemory() });
     await this.#writeTrainerState();
     await this.#run.write("report.json", `${JSON.stringify(report, null, 2)}\n`);
@@ -172,16 +171,12 @@ class Tuning {
     });
   }
 
-  /** Answers the held-out prompts; says nothing when the signal comes meanwhile, so that a resumed run does it again. */
+  /** Answers the held-out prompts; not before training when the signal has come: a resumed run does it then. */
   async *#answer(when: "before" | "after", step: number): AsyncGenerator<TrainEvent> {
     const prompts = this.#subject.prompts.slice(0, this.#options.samples);
-    const samples: Sample[] = [];
-    for (const { prompt, reference } of prompts) {
-      if (this.#signal?.aborted === true && when === "before") return;
-      const answer = await this.#subject.answer(prompt, this.#options.sampleTokens);
-      samples.push({ prompt, answer, ...(reference === undefined ? {} : { reference }) });
-    }
-    if (samples.length > 0) yield* this.#say({ type: "samples", when, step, samples });
+    if (prompts.length === 0 || (when === "before" && this.#signal?.aborted === true)) return;
+    const answers = await this.#subject.answer(prompts, this.#options.sampleTokens);
+    yield* this.#say({ type: "samples", when, step, samples: prompts.map((prompt, i) => ({ ...prompt, answer: answers[i]! })) });
   }
 
   async #writeTrainerState(): Promise<void> {

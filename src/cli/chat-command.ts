@@ -1,0 +1,76 @@
+/** `mini-giants chat`: a conversation in the terminal. */
+import { createInterface } from "node:readline/promises";
+import { GiantError } from "../base/errors.ts";
+import { resolveOptions } from "../base/options.ts";
+import type { Conversation } from "../generate/conversation.ts";
+import { CHAT_OPTIONS, type ChatOptions } from "../generate/generate-options.ts";
+import type { Command } from "./command.ts";
+import type { Output } from "./output.ts";
+
+const HELP = "/reset forgets the conversation, /adapter DIR lets an adapter speak, /adapter off the bare model, /exit ends\n";
+
+export const chatCommand: Command<ChatOptions> = {
+  verb: "chat",
+  summary: "talk with a model",
+  usage: "--model DIR [--adapter DIR] [options]",
+  examples: ["mini-giants chat --model models/SmolLM2-135M-Instruct --adapter runs/first/adapter"],
+  table: CHAT_OPTIONS,
+  async run(given, { output, input, signal }) {
+    const options = resolveOptions(CHAT_OPTIONS, given);
+    const { Conversation } = await import("../generate/conversation.ts");
+    const conversation = await Conversation.open(options);
+    try {
+      output.err(HELP);
+      await converse(conversation, output, input, signal);
+      return 0;
+    } finally {
+      await conversation.close();
+    }
+  },
+};
+
+/** Reads lines until the end of the input, `/exit`, or Ctrl-C where nothing is being said. */
+async function converse(conversation: Conversation, output: Output, input: NodeJS.ReadableStream, signal: AbortSignal): Promise<void> {
+  const terminal = output.outIsTerminal;
+  const lines = createInterface({ input, ...(terminal ? { output: process.stdout, prompt: "> " } : {}), terminal });
+  let answering: AbortController | undefined;
+  const interrupt = (): void => (answering ? answering.abort() : lines.close());
+  lines.on("SIGINT", interrupt);
+  signal.addEventListener("abort", interrupt);
+  if (terminal) lines.prompt();
+  for await (const line of lines) {
+    const text = line.trim();
+    if (text === "/exit" || text === "/quit") break;
+    try {
+      if (text.startsWith("/")) {
+        output.err(await obey(conversation, text));
+      } else if (text !== "") {
+        answering = new AbortController();
+        await conversation.say(text, (piece) => output.out(piece), answering.signal);
+        output.out("\n");
+      }
+    } catch (error) {
+      // A mistake ends one answer, not the conversation.
+      if (!(error instanceof GiantError) || error.code === "internal") throw error;
+      output.err(`error: ${error.message}\n${error.hint === undefined ? "" : `hint: ${error.hint}\n`}`);
+    } finally {
+      answering = undefined;
+    }
+    if (terminal) lines.prompt();
+  }
+  lines.close();
+}
+
+async function obey(conversation: Conversation, command: string): Promise<string> {
+  const [, word, rest = ""] = /^\/(\S+)\s*(.*)$/.exec(command) ?? [];
+  switch (word) {
+    case "reset":
+      conversation.reset();
+      return "the conversation is forgotten\n";
+    case "adapter":
+      if (rest !== "") await conversation.useAdapter(rest === "off" ? undefined : rest);
+      return conversation.adapter === undefined ? "the bare model speaks\n" : `${conversation.adapter} speaks\n`;
+    default:
+      return HELP;
+  }
+}

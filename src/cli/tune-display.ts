@@ -1,0 +1,148 @@
+/** Shows a tuning run on the terminal: a bar that is drawn over itself where that is possible, plain lines otherwise. */
+import type { SingleBar } from "cli-progress";
+import { formatBytes, formatCount, formatDuration, formatFigure } from "../base/units.ts";
+import type { DataSummary, Sample, TrainEvent } from "../train/events.ts";
+import type { Output } from "./output.ts";
+import { formatTable, indent } from "./table.ts";
+
+type Of<K extends TrainEvent["type"]> = Extract<TrainEvent, { readonly type: K }>;
+
+/** Plain step lines in a run, about. */
+const LINES = 20;
+
+export class TuneDisplay {
+  readonly #output: Output;
+  #bar: SingleBar | undefined;
+  #totalSteps = 0;
+  #doneHere = 0;
+  #secondsHere = 0;
+  #before: readonly Sample[] = [];
+  #after: readonly Sample[] = [];
+  #model = "";
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  /** Takes the next event of a run. */
+  async show(event: TrainEvent): Promise<void> {
+    switch (event.type) {
+      case "started":
+        this.#totalSteps = event.totalSteps;
+        this.#model = event.model;
+        return this.#line(
+          `tuning ${event.model} by ${event.method} on ${event.device}: ${formatCount(event.trainableParameters)} of ` +
+            `${formatCount(event.totalParameters)} parameters, ${event.totalSteps} steps`,
+        );
+      case "resumed":
+        return this.#line(`going on after step ${event.step}`);
+      case "data":
+        this.#line(`training data: ${summaryText(event.train)}`);
+        return event.validation ? this.#line(`held-out data: ${summaryText(event.validation)}`) : undefined;
+      case "forecast":
+        return this.#line(
+          `forecast: ${formatBytes(event.peakBytes)} of memory (${formatBytes(event.availableBytes)} available); one micro-step takes ` +
+            `${formatDuration(event.microStepSeconds)}, ${formatFigure(event.tokensPerSecond)} tokens/s, about ${formatDuration(event.totalSeconds)} in all`,
+        );
+      case "samples":
+        if (event.when === "before") this.#before = event.samples;
+        else this.#after = event.samples;
+        return;
+      case "step":
+        return await this.#step(event);
+      case "evaluation":
+        return this.#line(`${event.step === 0 ? "before" : `step ${event.step}`}: validation loss ${event.loss.toFixed(4)}, perplexity ${formatFigure(event.perplexity)}${event.best ? " (best so far)" : ""}`);
+      case "checkpoint":
+        return;
+      case "warning":
+        this.#clear();
+        this.#output.err(`warning: ${event.message}\n${event.hint === undefined ? "" : `hint: ${event.hint}\n`}`);
+        return;
+      case "stopped":
+        this.close();
+        return this.#output.err(`stopped after step ${event.step}; everything is saved\n`);
+      case "finished":
+        this.close();
+        return this.#finish(event);
+    }
+  }
+
+  /** Takes the bar off the terminal. */
+  close(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+
+  async #step(event: Of<"step">): Promise<void> {
+    this.#doneHere++;
+    this.#secondsHere += event.seconds;
+    const left = ((this.#totalSteps - event.step) * this.#secondsHere) / this.#doneHere;
+    const figures = `loss ${event.loss.toFixed(4)}, ${formatFigure(event.tokensPerSecond)} tokens/s, ${formatDuration(left)} left`;
+    if (this.#output.live) {
+      this.#bar ??= await startBar(this.#totalSteps, event.step - 1);
+      this.#bar.update(event.step, { figures });
+      return;
+    }
+    if (event.step === this.#totalSteps || this.#doneHere % Math.max(1, Math.ceil(this.#totalSteps / LINES)) === 0 || this.#doneHere === 1) {
+      this.#output.out(`step ${event.step}/${this.#totalSteps}: ${figures}, rate ${formatFigure(event.learningRate)}, gradient ${formatFigure(event.gradientNorm)}\n`);
+    }
+  }
+
+  #finish(event: Of<"finished">): void {
+    const { out } = this.#output;
+    out(`done: ${event.step} steps in ${formatDuration(event.seconds)}${event.reason === "patience" ? ", stopped early" : ""}; the weights of step ${event.keptStep} are kept\n`);
+    if (event.lossBefore !== null && event.lossAfter !== null) {
+      const { lossBefore, lossAfter } = event;
+      out(`\n${formatTable([
+        ["held-out examples", "before", "after"],
+        ["loss (nats per token)", lossBefore.toFixed(4), lossAfter.toFixed(4)],
+        ["perplexity", formatFigure(Math.exp(lossBefore)), formatFigure(Math.exp(lossAfter))],
+      ])}\n`);
+    }
+    for (const [i, { prompt, reference, answer }] of this.#after.entries()) {
+      const before = this.#before[i]?.answer;
+      const lines = [
+        indent(prompt, "prompt: ", this.#output.columns),
+        ...(before === undefined ? [] : [indent(before, "before: ", this.#output.columns)]),
+        indent(answer, "after:  ", this.#output.columns),
+        ...(reference === undefined ? [] : [indent(reference, "wanted: ", this.#output.columns)]),
+      ];
+      out(`\n${lines.join("\n")}\n`);
+    }
+    const isAdapter = /[\\/]adapter$/.test(event.result);
+    const chat = isAdapter ? `--model ${quoted(this.#model)} --adapter ${quoted(event.result)}` : `--model ${quoted(event.result)}`;
+    out(`\nresult: ${event.result}\nreport: ${event.report}\nchat:   mini-giants chat ${this.#model === "" && isAdapter ? `--model DIR --adapter ${quoted(event.result)}` : chat}\n`);
+  }
+
+  #line(text: string): void {
+    this.#clear();
+    this.#output.out(`${text}\n`);
+  }
+
+  /** Makes room for a line: the bar is drawn anew below it. */
+  #clear(): void {
+    this.close();
+  }
+}
+
+async function startBar(total: number, done: number): Promise<SingleBar> {
+  // Loaded only where a bar can be drawn.
+  const { default: progress } = await import("cli-progress");
+  const bar = new progress.SingleBar(
+    { format: "{bar} {value}/{total} {figures}", barsize: 24, hideCursor: true, clearOnComplete: true, stopOnComplete: false, linewrap: false, gracefulExit: false, stream: process.stderr },
+    progress.Presets.shades_classic,
+  );
+  bar.start(total, done, { figures: "" });
+  return bar;
+}
+
+function summaryText(data: DataSummary): string {
+  const extras = [[data.truncated, "truncated"], [data.dropped, "dropped for their length"], [data.unlabelled, "without an answer left out"]] as const;
+  const counted = extras.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  const labelled = `${formatCount(data.tokens)} tokens, ${formatCount(data.labelledTokens)} of them trained on`;
+  return [`${data.file} (${data.format}), ${data.examples} examples`, labelled, ...counted].join(", ");
+}
+
+function quoted(path: string): string {
+  return /^[\w./\\:@%+=-]+$/.test(path) ? path : JSON.stringify(path);
+}

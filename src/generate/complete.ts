@@ -1,0 +1,29 @@
+/** Continues one text: opens a model, writes, closes. */
+import { startEngine } from "../runtime/worker-engine.ts";
+import { loadAdapter } from "../workbench/load-adapter.ts";
+import { openModel } from "../workbench/open-model.ts";
+import { openTokenizer } from "../workbench/open-tokenizer.ts";
+import type { GenerateOptions } from "./generate-options.ts";
+import { openWriter, type Written } from "./writer.ts";
+
+/**
+ * Writes on from `options.prompt`; `onText` hears each new piece as soon as it is certain.
+ * @throws GiantError for a model, adapter, device or prompt that cannot be used.
+ */
+export async function complete(options: GenerateOptions, onText: (piece: string) => void, signal?: AbortSignal): Promise<Written> {
+  const model = await openModel(options.model);
+  const tokenizer = openTokenizer(model);
+  const adapter = options.adapter === undefined ? undefined : await loadAdapter(options.adapter, model);
+  const engine = await startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
+  try {
+    const writer = await openWriter(engine, model, tokenizer, adapter);
+    try {
+      const prompt = tokenizer.encode(options.prompt, { addSpecialTokens: true });
+      return await writer.write(prompt, { ...options, onText, ...(signal ? { signal } : {}) });
+    } finally {
+      await writer.close();
+    }
+  } finally {
+    await engine.close();
+  }
+}

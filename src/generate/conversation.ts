@@ -1,0 +1,85 @@
+/** A conversation with a model: its turns, its template, and the adapter that speaks. */
+import { GiantError } from "../base/errors.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { startEngine } from "../runtime/worker-engine.ts";
+import type { ChatMessage } from "../tokenize/chat-template.ts";
+import type { Tokenizer } from "../tokenize/tokenizer.ts";
+import { loadAdapter } from "../workbench/load-adapter.ts";
+import { openModel, type OpenModel } from "../workbench/open-model.ts";
+import { openTokenizer } from "../workbench/open-tokenizer.ts";
+import type { ChatOptions } from "./generate-options.ts";
+import { openWriter, type Writer, type Written } from "./writer.ts";
+
+export class Conversation {
+  readonly #options: ChatOptions;
+  readonly #engine: Engine;
+  readonly #model: OpenModel;
+  readonly #tokenizer: Tokenizer;
+  /** Writers by adapter folder, "" for the bare base: all read the same mapped weights. */
+  readonly #writers: Map<string, Writer> = new Map();
+  #adapter = "";
+  #messages: ChatMessage[] = [];
+
+  private constructor(options: ChatOptions, engine: Engine, model: OpenModel, tokenizer: Tokenizer) {
+    this.#options = options;
+    this.#engine = engine;
+    this.#model = model;
+    this.#tokenizer = tokenizer;
+    this.reset();
+  }
+
+  /** Opens the model, and the adapter when one is named. */
+  static async open(options: ChatOptions): Promise<Conversation> {
+    const model = await openModel(options.model);
+    const tokenizer = openTokenizer(model);
+    if (tokenizer.chatTemplate === undefined) {
+      throw new GiantError("tokenizer", `${options.model}: the tokenizer has no chat template, needed one to talk`, {
+        hint: "Use generate with this model, or put a chat_template.jinja into its folder.",
+      });
+    }
+    const engine = await startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
+    const conversation = new Conversation(options, engine, model, tokenizer);
+    try {
+      await conversation.useAdapter(options.adapter);
+    } catch (error) {
+      await conversation.close();
+      throw error;
+    }
+    return conversation;
+  }
+
+  /** The folder of the adapter that speaks, if any. */
+  get adapter(): string | undefined {
+    return this.#adapter === "" ? undefined : this.#adapter;
+  }
+
+  /** Lets an adapter speak from now on, or the bare base; the conversation stays. */
+  async useAdapter(folder: string | undefined): Promise<void> {
+    const name = folder ?? "";
+    if (!this.#writers.has(name)) {
+      const adapter = folder === undefined ? undefined : await loadAdapter(folder, this.#model);
+      this.#writers.set(name, await openWriter(this.#engine, this.#model, this.#tokenizer, adapter));
+    }
+    this.#adapter = name;
+  }
+
+  /** Forgets everything that was said. */
+  reset(): void {
+    this.#messages = this.#options.system === undefined ? [] : [{ role: "system", content: this.#options.system }];
+  }
+
+  /** Says something and hears the answer, piece by piece; what was said is forgotten again when no answer comes. */
+  async say(text: string, onText: (piece: string) => void, signal?: AbortSignal): Promise<Written> {
+    const messages = [...this.#messages, { role: "user", content: text }];
+    const prompt = this.#tokenizer.chatTemplate!.render(messages, { addGenerationPrompt: true });
+    const tokens = this.#tokenizer.encode(prompt, { addSpecialTokens: false });
+    const written = await this.#writers.get(this.#adapter)!.write(tokens, { ...this.#options, onText, ...(signal ? { signal } : {}) });
+    this.#messages = [...messages, { role: "assistant", content: written.text }];
+    return written;
+  }
+
+  async close(): Promise<void> {
+    for (const writer of this.#writers.values()) await writer.close();
+    await this.#engine.close();
+  }
+}
