@@ -31,7 +31,7 @@ export class Problems {
   /** Throws one GiantError("data") that lists the first problems by line and counts all, if there are any. */
   throwIfAny(): void {
     if (this.#count === 0) return;
-    const lines = this.#first.map(({ line, message }) => `${this.#source}:${line}: ${message}`);
+    const lines = this.#first.toSorted((a, b) => a.line - b.line).map(({ line, message }) => `${this.#source}:${line}: ${message}`);
     const facts = { source: this.#source, count: this.#count, problems: this.#first };
     if (this.#count === 1) throw new GiantError("data", lines[0]!, { facts });
     const heading = `${this.#source}: ${this.#count} problems${this.#count > LISTED ? `, the first ${LISTED}` : ""}:`;
