@@ -111,7 +111,7 @@ describe("one example", () => {
         const { question, answer } = questionOf(content)!;
         const ids = encodeQuestion(question, tokenizer);
         const example = exampleOf(record(content), tokenizer, "answers");
-        expect([...example.tokens.slice(0, ids.length)]).toEqual(ids);
+        expect(Array.from(example.tokens.slice(0, ids.length))).toEqual(ids);
         expect(shown(tokenizer, example.tokens.slice(ids.length))).toContain(answer.trim());
       }
     }
