@@ -25,8 +25,10 @@ export function twoColumns(left: string, right: string): string[] {
 }
 
 function flagText(name: string, record: OptionRecord): string {
-  const names = [flagOf(name), ...(record.aliases ?? []).map((alias) => flagOf(alias))].join(", ");
-  return record.type === "boolean" ? names : `${names} ${record.placeholder ?? placeholderOf(record)}`;
+  const aliases = (record.aliases ?? []).map((alias) => (alias.length === 1 ? `-${alias}` : flagOf(alias)));
+  // What is on by default can only be turned off.
+  if (record.type === "boolean") return [...aliases, flagOf(name), ...(record.default === true ? [`--no-${flagOf(name).slice(2)}`] : [])].join(", ");
+  return `${[...aliases, flagOf(name)].join(", ")} ${record.placeholder ?? placeholderOf(record)}`;
 }
 
 function placeholderOf(record: OptionRecord): string {

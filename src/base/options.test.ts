@@ -127,7 +127,7 @@ describe("option records", () => {
 
       Optimiser:
         --learning-rate X               peak learning rate (default: 0.0002)
-        --batch-size, --b N             rows per micro-batch (default: 4)
+        -b, --batch-size N              rows per micro-batch (default: 4)
         --schedule NAME                 course of the learning rate: constant, cosine (default: cosine)
 
       LoRA:

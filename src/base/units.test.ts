@@ -25,6 +25,6 @@ describe("units", () => {
     expect(() => parseCount("many")).toThrow("is not a count");
   });
   test("figures carry three significant digits", () => {
-    expect([0.031249, 14.21, 1530.4, 0.0000051].map(formatFigure)).toEqual(["0.0312", "14.2", "1530", "5.10e-6"]);
+    expect([0, 0.031249, 14.21, 1530.4, 0.0000051].map(formatFigure)).toEqual(["0", "0.0312", "14.2", "1530", "5.10e-6"]);
   });
 });

@@ -69,7 +69,7 @@ export function parseCount(text: string): number {
 
 /** A rate or a figure with three significant digits and no exponent: `0.0312`, `14.2`, `1530`. */
 export function formatFigure(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
+  if (!Number.isFinite(value) || value === 0) return String(value);
   if (Math.abs(value) >= 100) return String(Math.round(value));
   return Math.abs(value) >= 1e-4 ? value.toPrecision(3) : value.toExponential(2);
 }

@@ -1,7 +1,7 @@
 /** Shows a tuning run on the terminal: a bar that is drawn over itself where that is possible, plain lines otherwise. */
 import type { SingleBar } from "cli-progress";
 import { formatBytes, formatCount, formatDuration, formatFigure } from "../base/units.ts";
-import type { DataSummary, Sample, TrainEvent } from "../train/events.ts";
+import type { DataSummary, TrainEvent } from "../train/events.ts";
 import type { Output } from "./output.ts";
 import { formatTable, indent } from "./table.ts";
 
@@ -16,9 +16,6 @@ export class TuneDisplay {
   #totalSteps = 0;
   #doneHere = 0;
   #secondsHere = 0;
-  #before: readonly Sample[] = [];
-  #after: readonly Sample[] = [];
-  #model = "";
 
   constructor(output: Output) {
     this.#output = output;
@@ -29,13 +26,13 @@ export class TuneDisplay {
     switch (event.type) {
       case "started":
         this.#totalSteps = event.totalSteps;
-        this.#model = event.model;
         return this.#line(
           `tuning ${event.model} by ${event.method} on ${event.device}: ${formatCount(event.trainableParameters)} of ` +
             `${formatCount(event.totalParameters)} parameters, ${event.totalSteps} steps`,
         );
       case "resumed":
-        return this.#line(`going on after step ${event.step}`);
+        this.#totalSteps = event.totalSteps;
+        return this.#line(`tuning ${event.model} by ${event.method}, going on after step ${event.step} of ${event.totalSteps}`);
       case "data":
         this.#line(`training data: ${summaryText(event.train)}`);
         return event.validation ? this.#line(`held-out data: ${summaryText(event.validation)}`) : undefined;
@@ -45,9 +42,7 @@ export class TuneDisplay {
             `${formatDuration(event.microStepSeconds)}, ${formatFigure(event.tokensPerSecond)} tokens/s, about ${formatDuration(event.totalSeconds)} in all`,
         );
       case "samples":
-        if (event.when === "before") this.#before = event.samples;
-        else this.#after = event.samples;
-        return;
+        return; // Shown side by side when all is done.
       case "step":
         return await this.#step(event);
       case "evaluation":
@@ -55,7 +50,7 @@ export class TuneDisplay {
       case "checkpoint":
         return;
       case "warning":
-        this.#clear();
+        this.close();
         this.#output.err(`warning: ${event.message}\n${event.hint === undefined ? "" : `hint: ${event.hint}\n`}`);
         return;
       case "stopped":
@@ -99,29 +94,20 @@ export class TuneDisplay {
         ["perplexity", formatFigure(Math.exp(lossBefore)), formatFigure(Math.exp(lossAfter))],
       ])}\n`);
     }
-    for (const [i, { prompt, reference, answer }] of this.#after.entries()) {
-      const before = this.#before[i]?.answer;
-      const lines = [
-        indent(prompt, "prompt: ", this.#output.columns),
-        ...(before === undefined ? [] : [indent(before, "before: ", this.#output.columns)]),
-        indent(answer, "after:  ", this.#output.columns),
-        ...(reference === undefined ? [] : [indent(reference, "wanted: ", this.#output.columns)]),
-      ];
+    for (const { prompt, reference, before, after } of event.samples) {
+      const parts = [["prompt: ", prompt], ["before: ", before], ["after:  ", after], ["wanted: ", reference]] as const;
+      const lines = parts.flatMap(([name, text]) => (text === null ? [] : [indent(text, name, this.#output.columns)]));
       out(`\n${lines.join("\n")}\n`);
     }
     const isAdapter = /[\\/]adapter$/.test(event.result);
-    const chat = isAdapter ? `--model ${quoted(this.#model)} --adapter ${quoted(event.result)}` : `--model ${quoted(event.result)}`;
-    out(`\nresult: ${event.result}\nreport: ${event.report}\nchat:   mini-giants chat ${this.#model === "" && isAdapter ? `--model DIR --adapter ${quoted(event.result)}` : chat}\n`);
+    const source = isAdapter ? `--model ${quoted(event.model)} --adapter ${quoted(event.result)}` : `--model ${quoted(event.result)}`;
+    out(`\nresult: ${event.result}\nreport: ${event.report}\nchat:   mini-giants chat ${source}\n`);
   }
 
+  /** Prints a line; the bar makes room for it and is drawn anew below. */
   #line(text: string): void {
-    this.#clear();
-    this.#output.out(`${text}\n`);
-  }
-
-  /** Makes room for a line: the bar is drawn anew below it. */
-  #clear(): void {
     this.close();
+    this.#output.out(`${text}\n`);
   }
 }
 

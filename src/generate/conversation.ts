@@ -1,8 +1,8 @@
 /** A conversation with a model: its turns, its template, and the adapter that speaks. */
-import { GiantError } from "../base/errors.ts";
+import { encodeQuestion } from "../data/example.ts";
+import type { Message } from "../data/record.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
-import type { ChatMessage } from "../tokenize/chat-template.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { loadAdapter } from "../workbench/load-adapter.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
@@ -18,7 +18,7 @@ export class Conversation {
   /** Writers by adapter folder, "" for the bare base: all read the same mapped weights. */
   readonly #writers: Map<string, Writer> = new Map();
   #adapter = "";
-  #messages: ChatMessage[] = [];
+  #messages: Message[] = [];
 
   private constructor(options: ChatOptions, engine: Engine, model: OpenModel, tokenizer: Tokenizer) {
     this.#options = options;
@@ -32,11 +32,6 @@ export class Conversation {
   static async open(options: ChatOptions): Promise<Conversation> {
     const model = await openModel(options.model);
     const tokenizer = openTokenizer(model);
-    if (tokenizer.chatTemplate === undefined) {
-      throw new GiantError("tokenizer", `${options.model}: the tokenizer has no chat template, needed one to talk`, {
-        hint: "Use generate with this model, or put a chat_template.jinja into its folder.",
-      });
-    }
     const engine = await startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
     const conversation = new Conversation(options, engine, model, tokenizer);
     try {
@@ -70,9 +65,9 @@ export class Conversation {
 
   /** Says something and hears the answer, piece by piece; what was said is forgotten again when no answer comes. */
   async say(text: string, onText: (piece: string) => void, signal?: AbortSignal): Promise<Written> {
-    const messages = [...this.#messages, { role: "user", content: text }];
-    const prompt = this.#tokenizer.chatTemplate!.render(messages, { addGenerationPrompt: true });
-    const tokens = this.#tokenizer.encode(prompt, { addSpecialTokens: false });
+    const messages: Message[] = [...this.#messages, { role: "user", content: text }];
+    // A model without a template is asked in the way in which tuning shows it conversations.
+    const tokens = encodeQuestion({ kind: "messages", messages }, this.#tokenizer);
     const written = await this.#writers.get(this.#adapter)!.write(tokens, { ...this.#options, onText, ...(signal ? { signal } : {}) });
     this.#messages = [...messages, { role: "assistant", content: written.text }];
     return written;

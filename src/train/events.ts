@@ -24,6 +24,14 @@ export interface MemoryParts {
   readonly workspace: number;
 }
 
+/** A prompt with the answers before and after training. */
+export interface SamplePair {
+  readonly prompt: string;
+  readonly reference: string | null;
+  readonly before: string | null;
+  readonly after: string | null;
+}
+
 /** A prompt with what the model answered and, where known, what it should have answered. */
 export interface Sample {
   readonly prompt: string;
@@ -45,7 +53,7 @@ export type TrainEvent =
       readonly totalSteps: number;
       readonly epochs: number;
     }
-  | { readonly type: "resumed"; readonly step: number; readonly checkpoint: string | null }
+  | { readonly type: "resumed"; readonly step: number; readonly checkpoint: string; readonly model: string; readonly method: string; readonly totalSteps: number }
   | { readonly type: "data"; readonly train: DataSummary; readonly validation: DataSummary | null }
   | {
       readonly type: "forecast";
@@ -96,11 +104,14 @@ export type TrainEvent =
       /** The step whose weights were kept: the best one, or the last. */
       readonly keptStep: number;
       readonly seconds: number;
+      readonly model: string;
       readonly folder: string;
+      /** The adapter's folder, or the tuned model's. */
       readonly result: string;
       readonly report: string;
       readonly lossBefore: number | null;
       readonly lossAfter: number | null;
+      readonly samples: readonly SamplePair[];
     };
 
 export type FinishReason = "max-steps" | "patience";

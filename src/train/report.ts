@@ -1,5 +1,5 @@
 /** `report.json`: what a run did and what it changed, measured before and after. */
-import type { DataSummary, MemoryParts, RecordedEvent, Sample } from "./events.ts";
+import type { DataSummary, MemoryParts, RecordedEvent, Sample, SamplePair } from "./events.ts";
 
 export interface Measured {
   /** Nats per labelled token. */
@@ -27,7 +27,7 @@ export interface Report {
   };
   readonly memory: { readonly forecastBytes: number | null; readonly parts: MemoryParts | null; readonly peakBytes: number };
   readonly data: { readonly train: DataSummary | null; readonly validation: DataSummary | null };
-  readonly samples: readonly { readonly prompt: string; readonly reference: string | null; readonly before: string | null; readonly after: string | null }[];
+  readonly samples: readonly SamplePair[];
 }
 
 /** What the events do not say. */
@@ -84,7 +84,7 @@ function samplesOf(events: readonly RecordedEvent[], when: "before" | "after"): 
   return event?.type === "samples" ? event.samples : [];
 }
 
-function pairSamples(before: readonly Sample[], after: readonly Sample[]): Report["samples"] {
+function pairSamples(before: readonly Sample[], after: readonly Sample[]): SamplePair[] {
   const longer = before.length >= after.length ? before : after;
   return longer.map(({ prompt, reference }, i) => ({ prompt, reference: reference ?? null, before: before[i]?.answer ?? null, after: after[i]?.answer ?? null }));
 }

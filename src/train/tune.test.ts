@@ -148,7 +148,7 @@ describe("tuning", () => {
       expect(resumed.outcome).toBe("finished");
       expect(remains(given.output!)).toEqual(expected);
     }
-  });
+  }, 240_000);
 
   test("a run stopped at any event, twice over, goes on to the same files", async () => {
     const whole = options();
@@ -168,7 +168,7 @@ describe("tuning", () => {
       }
       expect(remains(given.output!)).toEqual(expected);
     }
-  });
+  }, 240_000);
 
   test("resuming refuses a changed recipe and names the difference", async () => {
     const given = options();

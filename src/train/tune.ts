@@ -108,7 +108,8 @@ class Tuning {
   async *goOn(checkpoint: Checkpoint): AsyncGenerator<TrainEvent> {
     await this.#learner.load(checkpoint.learner);
     const { step } = checkpoint.state;
-    yield* this.#say({ type: "resumed", step, checkpoint: checkpoint.folder });
+    const { model, method } = this.#options;
+    yield* this.#say({ type: "resumed", step, checkpoint: checkpoint.folder, model, method, totalSteps: this.#schedule.totalSteps });
     if (step === 0 && !this.#run.events.some((event) => event.type === "samples")) yield* this.#answer("before", 0);
   }
 
@@ -163,11 +164,13 @@ class Tuning {
       reason,
       keptStep,
       seconds: state.seconds,
+      model: this.#options.model,
       folder: this.#run.path,
       result,
       report: page,
       lossBefore: report.validation.before?.loss ?? null,
       lossAfter: report.validation.after?.loss ?? null,
+      samples: report.samples,
     });
   }
 
