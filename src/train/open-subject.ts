@@ -30,6 +30,9 @@ import type { SamplePrompt, TuneSubject } from "./tune-subject.ts";
 /** Row lengths are rounded up to a multiple of this, so that few shapes occur. */
 const BUCKET = 32;
 
+/** Longest sequence when none is named, in tokens. */
+const USUAL_LENGTH = 512;
+
 /** Opens everything but the weights; closes again what was opened when something does not fit. */
 export async function openSubject(options: TuneOptions): Promise<TuneSubject> {
   const model = await openModel(options.model);
@@ -84,13 +87,13 @@ async function readData(options: TuneOptions, model: OpenModel, tokenizer: Token
   const other = wanted.kind === "file" ? await loadRecords(wanted.path, format) : undefined;
   const records = other?.records ?? split.validation;
   const context = model.architecture.maxPositionEmbeddings;
-  const maxLength = Math.min(options.maxLength, context);
+  const maxLength = Math.min(options.maxLength ?? USUAL_LENGTH, context);
   const exampleOptions = { maxLength, trainOn: options.trainOn, longExamples: options.longExamples };
   const train = makeExamples(split.train, tokenizer, exampleOptions);
   requireExamples(train, options.data, maxLength);
   const set = makeExamples(records, tokenizer, exampleOptions);
   const warnings = [];
-  if (options.maxLength > context) warnings.push({ message: `sequences are at most ${context} tokens long, the model's context; --max-length asked for ${options.maxLength}` });
+  if (options.maxLength !== undefined && options.maxLength > context) warnings.push({ message: `sequences are at most ${context} tokens long, the model's context; --max-length asked for ${options.maxLength}` });
   if (wanted.kind === "fraction" && set.examples.length === 0) {
     warnings.push({ message: `${options.data}: too few records to hold some out; nothing is measured before and after`, hint: "Give more data, or a file by --validation." });
   }

@@ -24,7 +24,7 @@ export interface TuneOptions {
   readonly modulesToSave: readonly string[];
   readonly bias: "none" | "all" | "lora_only";
 
-  readonly maxLength: number;
+  readonly maxLength?: number;
   readonly packing: boolean;
   readonly trainOn: "answers" | "all";
   readonly longExamples: "drop" | "truncate" | "error";
@@ -84,7 +84,7 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   modulesToSave: { group: LORA, type: "list", default: [], help: "further layers that are trained and saved whole" },
   bias: { group: LORA, type: "enum", choices: ["none", "all", "lora_only"], default: "none", help: "biases that are trained" },
 
-  maxLength: { group: SEQUENCES, type: "integer", minimum: 2, default: 512, unit: "tokens", help: "longest sequence; never more than the model's context" },
+  maxLength: { group: SEQUENCES, type: "integer", minimum: 2, unit: "tokens", defaultText: "512, or the model's context where that is shorter", help: "longest sequence" },
   packing: { group: SEQUENCES, type: "boolean", default: false, help: "put several examples into one sequence, kept apart by masks" },
   trainOn: { group: SEQUENCES, type: "enum", choices: ["answers", "all"], default: "answers", help: "tokens that count in the loss" },
   longExamples: { group: SEQUENCES, type: "enum", choices: ["drop", "truncate", "error"], default: "truncate", help: "what becomes of examples longer than the longest sequence" },
