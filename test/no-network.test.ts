@@ -1,9 +1,13 @@
 /** No packet leaves: jobs run with no route out and with every socket watched. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { assertNoOutwardTraffic, watchNetwork } from "./network-watch.ts";
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
+const MAIN = join(PROJECT, "dist", "cli", "main.js");
 
 function script(code: string): readonly string[] {
   return ["--input-type=module", "--eval", code];
@@ -39,3 +43,15 @@ test("an engine that computes and then idles past ONNX Runtime's telemetry reach
   expect(run.exitCode).toBe(0);
   expect(run.stdout).toBe("7 10 15 22\n");
 });
+
+test("the main job reaches for nothing: it tunes, measures, writes and answers", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "offline-"));
+  try {
+    const output = join(folder, "run");
+    const run = await assertNoOutwardTraffic(process.execPath, [MAIN, "demo", "--output", output, "--device", "cpu"], { cwd: folder, seconds: 180 });
+    expect(run.exitCode).toBe(0);
+    expect(run.stdout).toContain("loss (nats per token)");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 200_000);

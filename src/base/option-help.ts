@@ -67,7 +67,7 @@ function defaultText(value: unknown): string {
   if (value === true) return "on";
   if (Array.isArray(value)) return value.join(",");
   if (typeof value === "object" && value !== null) return Object.entries(value).map(([key, number]) => `${key}=${String(number)}`).join(",");
-  return String(value);
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function wrap(text: string, width: number): string[] {

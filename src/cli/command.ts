@@ -58,7 +58,7 @@ export async function runCommand<T>(command: Command<T>, argv: readonly string[]
 }
 
 /** The help text of a verb, made from its option records. */
-export function commandHelp<T>(command: Command<T>): string {
+function commandHelp<T>(command: Command<T>): string {
   const parts = [`mini-giants ${command.verb}: ${command.summary}`, `Usage: mini-giants ${command.verb} ${command.usage}`, formatOptionHelp(fullTable(command))];
   if (command.examples) parts.push(`Examples:\n${command.examples.map((example) => `  ${example}`).join("\n")}`);
   return `${parts.join("\n\n")}\n`;

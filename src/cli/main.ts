@@ -9,7 +9,10 @@ const controller = new AbortController();
 
 function interrupt(): void {
   // The second time the user means it: nothing half-written remains, since files are renamed into place.
-  if (controller.signal.aborted) process.exit(130);
+  if (controller.signal.aborted) {
+    if (output.live) output.err("\u001b[?25h\u001b[?7h"); // a progress bar hides the cursor and keeps lines from wrapping
+    process.exit(130);
+  }
   output.err("\nfinishing what is under way; press Ctrl-C again to stop at once\n");
   controller.abort();
 }

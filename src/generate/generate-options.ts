@@ -1,14 +1,14 @@
 /** The options of `generate` and `chat`: sources of their flags, help and defaults. */
 import type { OptionTable } from "../base/options.ts";
 
-export interface SourceOptions {
+interface SourceOptions {
   readonly model: string;
   readonly adapter?: string;
   readonly device: "auto" | "cpu" | "webgpu" | "cuda";
   readonly threads?: number;
 }
 
-export interface SamplingFlags {
+interface SamplingFlags {
   readonly maxTokens: number;
   readonly greedy: boolean;
   readonly temperature: number;

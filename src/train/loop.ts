@@ -137,7 +137,7 @@ export async function* runLoop(options: LoopOptions): AsyncGenerator<TrainEvent,
 }
 
 /** The state before the first step. */
-export function initialState(seed: number): LoopState {
+function initialState(seed: number): LoopState {
   return {
     step: 0,
     epoch: 0,
@@ -153,7 +153,7 @@ export function initialState(seed: number): LoopState {
 }
 
 /** Mean loss per labelled token over all batches of a plan, in nats; undefined when the signal came before the end. */
-export async function meanLoss(
+async function meanLoss(
   learner: Learner,
   plan: EpochPlan,
   signal?: AbortSignal,

@@ -38,23 +38,25 @@ export async function openSubject(options: TuneOptions): Promise<TuneSubject> {
   const model = await openModel(options.model);
   const tokenizer = openTokenizer(model);
   const method = methodOf(options, model);
-  const data = await readData(options, model, tokenizer);
-  const engine = await startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
+  // The engine starts in a thread of its own while the data is read.
+  const starting = startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
+  starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
   try {
-    return new GraphSubject(options, model, tokenizer, method, data, engine, await fingerprints(model, data));
+    const data = await readData(options, model, tokenizer);
+    return new GraphSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
   } catch (error) {
-    await engine.close();
+    await starting.then((engine) => engine.close(), () => undefined);
     throw error;
   }
 }
 
 /** The adaptation method that the options ask for. */
-export function methodOf(options: TuneOptions, model: OpenModel): AdaptationMethod {
+function methodOf(options: TuneOptions, model: OpenModel): AdaptationMethod {
   return options.method === "full" ? full(model.inventory) : lora(loraConfigOf(options), model.inventory, model.architecture.head);
 }
 
 /** PEFT's configuration for the options: one element with the characters of a regular expression is one. */
-export function loraConfigOf(options: TuneOptions): LoraConfig {
+function loraConfigOf(options: TuneOptions): LoraConfig {
   const [first = "", ...others] = options.targetModules;
   const isPattern = others.length === 0 && (first === "all-linear" || /[\\^$*+?()[\]{}|]/.test(first));
   return {

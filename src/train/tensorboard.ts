@@ -29,7 +29,7 @@ export function encodeScalars(event: RecordedEvent): Uint8Array {
 }
 
 /** The figures of an event by TensorBoard tag. */
-export function scalarsOf(event: RecordedEvent): (readonly [tag: string, value: number])[] {
+function scalarsOf(event: RecordedEvent): (readonly [tag: string, value: number])[] {
   if (event.type === "evaluation") return [["eval/loss", event.loss]];
   if (event.type !== "step") return [];
   return [
