@@ -86,6 +86,7 @@ export class TuneDisplay {
   #finish(event: Of<"finished">): void {
     const out = (text: string): void => this.#output.out(text);
     out(`done: ${event.step} steps in ${formatDuration(event.seconds)}${event.reason === "patience" ? ", stopped early" : ""}; the weights of step ${event.keptStep} are kept\n`);
+    out(`memory: ${event.forecastBytes === null ? "" : `forecast ${formatBytes(event.forecastBytes)}, `}peak ${formatBytes(event.peakBytes)}\n`);
     if (event.lossBefore !== null && event.lossAfter !== null) {
       const { lossBefore, lossAfter } = event;
       out(`\n${formatTable([

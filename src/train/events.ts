@@ -112,9 +112,12 @@ export type TrainEvent =
       readonly lossBefore: number | null;
       readonly lossAfter: number | null;
       readonly samples: readonly SamplePair[];
+      readonly forecastBytes: number | null;
+      readonly peakBytes: number;
     };
 
-export type FinishReason = "max-steps" | "patience";
+/** All steps done, or stopped early because evaluations no longer gained. */
+export type FinishReason = "complete" | "patience";
 
 /** An event as `events.jsonl` holds it: with the second (Unix time) in which it happened. */
 export type RecordedEvent = TrainEvent & { readonly time: number };

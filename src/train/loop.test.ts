@@ -69,7 +69,7 @@ describe("training loop", () => {
       "evaluation 0", "step 1", "step 2", "checkpoint 2", "step 3", "evaluation 3", "checkpoint 3", "step 4", "checkpoint 4", "step 5",
       "step 6", "evaluation 6", "checkpoint 6", "step 7", "step 8", "checkpoint 8", "step 9", "evaluation 9", "checkpoint 9",
     ]);
-    expect(result).toMatchObject({ reason: "max-steps", state: { step: 9, epoch: 2, stepInEpoch: 3, best: { step: 9 } } });
+    expect(result).toMatchObject({ reason: "complete", state: { step: 9, epoch: 2, stepInEpoch: 3, best: { step: 9 } } });
     const losses = events.filter((event) => event.type === "evaluation").map((event) => event.loss);
     expect(losses.at(-1)).toBeLessThan(losses[0]!);
     expect(events.find((event) => event.type === "step" && event.step === 1)).toMatchObject({ learningRate: 0 });

@@ -133,7 +133,7 @@ export async function* runLoop(options: LoopOptions): AsyncGenerator<TrainEvent,
   }
   // The signal may have come before the very last evaluation, which is then made up for on resuming.
   if (stopping() && evaluationIsDue()) return yield* stop();
-  return { reason: state.step >= total ? "max-steps" : "patience", state };
+  return { reason: state.step >= total ? "complete" : "patience", state };
 }
 
 /** The state before the first step. */

@@ -32,7 +32,7 @@ ${lossCurve(events)}
 ${sampleTable(report)}
 <h2>The run</h2>
 <table>${rows([
-    ["steps", `${training.steps} (${formatFigure(training.epochs)} epochs); weights of step ${training.keptStep} kept; ended by ${training.reason}`],
+    ["steps", `${training.steps} (${formatFigure(training.epochs)} epochs); weights of step ${training.keptStep} kept${training.reason === "patience" ? "; stopped early" : ""}`],
     ["parameters", `${formatCount(report.trainableParameters)} trained of ${formatCount(report.totalParameters)}`],
     ["tokens", `${formatCount(training.tokens)}, ${formatCount(training.labelledTokens)} of them trained on`],
     ["time", `${formatDuration(training.seconds)}, ${formatFigure(training.tokensPerSecond)} tokens/s on ${report.device}`],

@@ -114,7 +114,7 @@ describe("tuning", () => {
     const report = JSON.parse(read(folder, "report.json")) as Report;
     expect(report.validation.after!.loss).toBeLessThan(report.validation.before!.loss);
     expect(report.validation.after!.perplexity).toBeCloseTo(Math.exp(report.validation.after!.loss), 12);
-    expect(report).toMatchObject({ training: { steps: 7, keptStep: 7, reason: "max-steps" }, memory: { peakBytes: 1e8 }, samples: [{ reference: "That." }, { reference: null }] });
+    expect(report).toMatchObject({ training: { steps: 7, keptStep: 7, reason: "complete" }, memory: { peakBytes: 1e8 }, samples: [{ reference: "That." }, { reference: null }] });
     const state = JSON.parse(read(folder, "trainer_state.json")) as Record<string, unknown>;
     expect(state).toMatchObject({ global_step: 7, max_steps: 7, best_model_checkpoint: "checkpoints/step-000007", best_metric: report.validation.after!.loss });
     const page = read(folder, "report.html");

@@ -145,7 +145,7 @@ class Tuning {
     }
   }
 
-  async *#finish(reason: "max-steps" | "patience", state: LoopState): AsyncGenerator<TrainEvent> {
+  async *#finish(reason: "complete" | "patience", state: LoopState): AsyncGenerator<TrainEvent> {
     let keptStep = state.step;
     if (this.#options.loadBest && state.best && state.best.step !== state.step) {
       keptStep = state.best.step;
@@ -171,6 +171,8 @@ class Tuning {
       lossBefore: report.validation.before?.loss ?? null,
       lossAfter: report.validation.after?.loss ?? null,
       samples: report.samples,
+      forecastBytes: report.memory.forecastBytes,
+      peakBytes: report.memory.peakBytes,
     });
   }
 
