@@ -1,6 +1,6 @@
 /** Journeys through the built program: what a user does, from the first run to chatting with the result. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -145,6 +145,26 @@ describe("bad input ends with one error and leaves nothing", () => {
     expect(err).toMatch(/^error: /);
     expect(err).toMatch(message);
     expect(existsSync(output)).toBe(false);
+  });
+
+  test.each([
+    ["truncated weights", "model.safetensors", (bytes: Buffer) => bytes.subarray(0, bytes.length - 1000), /model\.safetensors/],
+    ["an unknown family", "config.json", (bytes: Buffer) => Buffer.from(bytes.toString().replace('"llama"', '"lama"')), /lama.*llama/s],
+    ["another shape", "config.json", (bytes: Buffer) => Buffer.from(bytes.toString().replace('"intermediate_size": 160', '"intermediate_size": 176')), /has shape \[160, 64\].*needs \[176, 64\]/],
+    ["a broken tokenizer", "tokenizer.json", (bytes: Buffer) => bytes.subarray(0, 200), /tokenizer\.json/],
+  ])("a model folder with %s", async (_what, name, damage, message) => {
+    const damaged = join(scratch, "damaged");
+    cpSync(model, damaged, { recursive: true });
+    writeFileSync(join(damaged, name), damage(readFileSync(join(model, name))));
+    const tuned = await cli("tune", "--model", damaged, "--data", data, "--output", join(scratch, "bad"), "--device", "cpu");
+    const generated = await cli("generate", "--model", damaged, "--prompt", "x");
+    for (const { code, out, err } of [tuned, generated]) {
+      expect({ code, out }).toEqual({ code: 1, out: "" });
+      expect(err).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
+      expect(err).toMatch(message);
+    }
+    expect(existsSync(join(scratch, "bad"))).toBe(false);
+    rmSync(damaged, { recursive: true });
   });
 
   test("a device that is absent", async () => {
