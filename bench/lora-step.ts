@@ -1,0 +1,143 @@
+/**
+ * Times a LoRA step of the SmolLM2-135M shape beside PyTorch and PEFT, in turns and in separate processes on the same inputs,
+ * and writes the table of bench/RESULTS.md.
+ *
+ * The peer runs with the Python that PEER_PYTHON names (torch ≥ 2, transformers, peft) and is reported as absent otherwise.
+ */
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { cpus, tmpdir, totalmem } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { SMOLLM2_135M, writeRandomLlama, writeRandomLora } from "./models.ts";
+import { median } from "./statistics.ts";
+
+interface Scenario {
+  readonly name: string;
+  readonly batch: number;
+  readonly length: number;
+  readonly labelled: number;
+  readonly recompute: boolean;
+  /** The peer's number type; ours is always fp32. */
+  readonly peerDtype: "fp32" | "bf16";
+}
+
+interface Measurement {
+  readonly versions?: Readonly<Record<string, string>>;
+  readonly secondsPerStep: number;
+  readonly fastestStep: number;
+  readonly peakRssBytes: number;
+  readonly losses: readonly number[];
+}
+
+const SCENARIOS: readonly Scenario[] = [
+  { name: "1x512", batch: 1, length: 512, labelled: 1, recompute: false, peerDtype: "fp32" },
+  { name: "4x256", batch: 4, length: 256, labelled: 1, recompute: false, peerDtype: "fp32" },
+  { name: "1x512-recompute", batch: 1, length: 512, labelled: 1, recompute: true, peerDtype: "fp32" },
+  { name: "4x256-recompute", batch: 4, length: 256, labelled: 1, recompute: true, peerDtype: "fp32" },
+  { name: "4x256-third", batch: 4, length: 256, labelled: 1 / 3, recompute: false, peerDtype: "fp32" },
+  { name: "1x512-bf16", batch: 1, length: 512, labelled: 1, recompute: false, peerDtype: "bf16" },
+  { name: "4x256-bf16", batch: 4, length: 256, labelled: 1, recompute: false, peerDtype: "bf16" },
+];
+
+/** Losses of two fp32 programs over a few steps differ by rounding only; bf16 keeps 8 bits of a number. */
+const LOSS_TOLERANCE: Readonly<Record<Scenario["peerDtype"], number>> = { fp32: 1e-4, bf16: 2e-2 };
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", multiple: true },
+    rounds: { type: "string", default: "2" },
+    steps: { type: "string", default: "6" },
+    warmup: { type: "string", default: "2" },
+    threads: { type: "string", default: "2" },
+    folder: { type: "string", default: join(tmpdir(), "mini-giants-bench") },
+    results: { type: "string", default: resolve("bench/RESULTS.md") },
+  },
+});
+
+const run = promisify(execFile);
+const python = process.env["PEER_PYTHON"];
+const [model, adapter] = [join(values.folder, "smollm2-135m"), join(values.folder, "smollm2-135m-lora")];
+const child = join(import.meta.dirname, "ours-lora-step.js");
+const peerScript = resolve("bench/peers/lora_step.py");
+
+await writeRandomLlama(model, SMOLLM2_135M);
+await writeRandomLora(adapter, SMOLLM2_135M, model);
+const rows: string[] = [];
+let versions: Readonly<Record<string, string>> | undefined;
+for (const scenario of SCENARIOS) {
+  if (values.only !== undefined && !values.only.includes(scenario.name)) continue;
+  const ours: Measurement[] = [];
+  const peer: Measurement[] = [];
+  for (let round = 0; round < Number(values.rounds); round++) {
+    ours.push(await measure(process.execPath, [child, ...argumentsOf(scenario)]));
+    if (python === undefined) continue;
+    peer.push(await measure(python, [peerScript, "--dtype", scenario.peerDtype, ...argumentsOf(scenario)]));
+  }
+  versions ??= peer[0]?.versions;
+  if (peer.length > 0) compareLosses(scenario, ours[0]!.losses, peer[0]!.losses);
+  const row = tableRow(scenario, ours, peer);
+  rows.push(row);
+  console.log(row);
+}
+await writeResults(rows);
+
+function argumentsOf(scenario: Scenario): string[] {
+  const { batch, length, labelled, recompute } = scenario;
+  const { steps, warmup, threads } = values;
+  const options = { model, adapter, batch, length, labelled, steps, warmup, threads };
+  return [...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]), ...(recompute ? ["--recompute"] : [])];
+}
+
+async function measure(program: string, parameters: readonly string[]): Promise<Measurement> {
+  const { stdout } = await run(program, parameters, { maxBuffer: 1 << 24 });
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Measurement;
+}
+
+/** A faster program that computes something else is no faster program. */
+function compareLosses(scenario: Scenario, ours: readonly number[], peer: readonly number[]): void {
+  ours.forEach((loss, step) => {
+    const difference = Math.abs(loss - peer[step]!);
+    if (!(difference <= LOSS_TOLERANCE[scenario.peerDtype])) {
+      throw new Error(`${scenario.name}: loss of step ${step} is ${loss}, the peer's is ${peer[step]}`);
+    }
+  });
+}
+
+function tableRow(scenario: Scenario, ours: readonly Measurement[], peer: readonly Measurement[]): string {
+  const what = [
+    `${scenario.batch} × ${scenario.length}`,
+    scenario.labelled === 1 ? "all" : "a third",
+    scenario.recompute ? "yes" : "no",
+    scenario.peerDtype,
+  ];
+  const tokens = scenario.batch * scenario.length;
+  const figures = (measured: readonly Measurement[]): readonly [speed: number, best: number, memory: number] => [
+    tokens / median(measured.map(({ secondsPerStep }) => secondsPerStep)),
+    tokens / Math.min(...measured.map(({ fastestStep }) => fastestStep)),
+    Math.max(...measured.map(({ peakRssBytes }) => peakRssBytes)) / 1e9,
+  ];
+  const [speed, best, memory] = figures(ours);
+  const cells = [...what, `${speed.toFixed(0)} (${best.toFixed(0)})`, memory.toFixed(2)];
+  if (peer.length === 0) return `| ${[...cells, "absent", "absent", "–", "–", "–"].join(" | ")} |`;
+  const [peerSpeed, peerBest, peerMemory] = figures(peer);
+  const ratios = [speed / peerSpeed, best / peerBest, memory / peerMemory].map((ratio) => `${ratio.toFixed(2)}×`);
+  return `| ${[...cells, `${peerSpeed.toFixed(0)} (${peerBest.toFixed(0)})`, peerMemory.toFixed(2), ...ratios].join(" | ")} |`;
+}
+
+/** Replaces what stands between the table's marks; the prose around it is written by hand. */
+async function writeResults(table: readonly string[]): Promise<void> {
+  const [begin, end] = ["<!-- lora-step -->", "<!-- /lora-step -->"];
+  const text = await readFile(values.results, "utf8");
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`${values.results} has no ${begin} … ${end}`);
+  const machine = `${cpus()[0]?.model.trim() ?? "unknown processor"}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; ${values.threads} threads; Node ${process.versions.node}`;
+  const peer = versions === undefined ? "peer absent" : Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ");
+  const heading = [
+    `${machine}; ${peer}. ${values.rounds} rounds in turns, ${values.steps} steps each after ${values.warmup} of warm-up.`,
+    "",
+    "| batch × length | labelled | recompute | peer | ours tok/s (best) | ours GB | peer tok/s (best) | peer GB | speed | best speed | memory |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+  ];
+  await writeFile(values.results, `${text.slice(0, from)}${begin}\n${[...heading, ...table].join("\n")}\n${text.slice(to)}`);
+}

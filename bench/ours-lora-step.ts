@@ -1,0 +1,71 @@
+/** One LoRA training run of a model folder with mini-giants; prints one JSON line of measurements, as bench/peers/lora_step.py. */
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { startEngine } from "../src/runtime/worker-engine.ts";
+import { createLearner } from "../src/train/graph-learner.ts";
+import { ADAMW } from "../src/train/step-graph.ts";
+import { loadAdapter } from "../src/workbench/load-adapter.ts";
+import { openModel } from "../src/workbench/open-model.ts";
+import { makeBatch } from "./inputs.ts";
+import { median } from "./statistics.ts";
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string" },
+    adapter: { type: "string" },
+    batch: { type: "string", default: "1" },
+    length: { type: "string", default: "512" },
+    labelled: { type: "string", default: "1" },
+    recompute: { type: "boolean", default: false },
+    steps: { type: "string", default: "8" },
+    warmup: { type: "string", default: "2" },
+    threads: { type: "string", default: "2" },
+    "learning-rate": { type: "string", default: "1e-4" },
+    profile: { type: "string" },
+  },
+});
+if (values.model === undefined || values.adapter === undefined) throw new Error("--model and --adapter are needed");
+
+const engine = await startEngine({ device: "cpu", threads: Number(values.threads) });
+const model = await openModel(values.model);
+const learner = await createLearner({
+  engine,
+  model,
+  adapter: await loadAdapter(values.adapter, model),
+  optimizer: ADAMW,
+  maxGradNorm: 1,
+  recompute: values.recompute,
+  ...(values.profile !== undefined && { profilePrefix: values.profile }),
+});
+const batch = makeBatch(Number(values.batch), Number(values.length), Number(values.labelled), model.architecture.vocabSize);
+const warmup = Number(values.warmup);
+const seconds: number[] = [];
+const losses: number[] = [];
+for (let step = 0; step < warmup + Number(values.steps); step++) {
+  const start = performance.now();
+  const { lossSum } = await learner.accumulate(batch, 1 / batch.labelIds.length, step);
+  await learner.update(Number(values["learning-rate"]));
+  losses.push(lossSum / batch.labelIds.length);
+  seconds.push((performance.now() - start) / 1000);
+}
+const timed = seconds.slice(warmup);
+await learner.close();
+await engine.close();
+console.log(
+  JSON.stringify({
+    program: "mini-giants",
+    trainableParameters: learner.trainableParameters,
+    secondsPerStep: median(timed),
+    fastestStep: Math.min(...timed),
+    tokensPerSecond: (batch.rows * batch.length) / median(timed),
+    peakRssBytes: peakRssBytes(),
+    losses,
+  }),
+);
+
+/** The kernel's high-water mark of this process's resident memory. */
+function peakRssBytes(): number {
+  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"));
+  if (line === null) throw new Error("/proc/self/status has no VmHWM");
+  return Number(line[1]) * 1024;
+}
