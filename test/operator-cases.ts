@@ -125,8 +125,16 @@ export const operatorCases: { readonly [Op in OperatorName]: readonly OperatorCa
     { name: "", inputs: [at([3, 1])], compute: ([x]) => T.expand(x!, [2, 3, 4]) },
     { name: "symbolic", inputs: [{ shape: [2, 3], symbols: ["B", 3] }], compute: ([x]) => T.expand(T.sum(x!, [0]), ["B", 3]) },
   ],
-  slice: [0, 1, 2].map((axis) => ({ name: `axis ${axis}`, inputs: [at([3, 4, 5])], compute: ([x]) => T.slice(x!, axis, 1, 3) })),
-  pad: [0, 2].map((axis) => ({ name: `axis ${axis}`, inputs: [at([2, 3, 2])], compute: ([x]) => T.pad(x!, axis, 1, 2) })),
+  slice: [0, 1, 2].map((axis): OperatorCase => ({ name: `axis ${axis}`, inputs: [at([3, 4, 5])], compute: ([x]) => T.slice(x!, axis, 1, 2) })).concat([
+    { name: "symbolic", inputs: [{ shape: [2, 8, 3], symbols: ["B", "4*Q", 3] }], compute: ([x]) => T.slice(x!, 1, "Q", "2*Q") },
+  ]),
+  pad: [0, 2].map((axis): OperatorCase => ({ name: `axis ${axis}`, inputs: [at([2, 3, 2])], compute: ([x]) => T.pad(x!, axis, 1, axis === 0 ? 5 : 4) })).concat([
+    {
+      name: "symbolic",
+      inputs: [{ shape: [2, 8, 3], symbols: ["B", "4*Q", 3] }],
+      compute: ([x]) => T.pad(T.slice(x!, 1, 0, "2*Q"), 1, "Q", "4*Q"),
+    },
+  ]),
   concat: [0, 1].map((axis) => ({
     name: `axis ${axis}`,
     inputs: [at(axis === 0 ? [1, 3] : [2, 1]), at([2, 3]), at(axis === 0 ? [3, 3] : [2, 2])],

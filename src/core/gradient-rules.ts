@@ -1,7 +1,7 @@
 /** The derivative of every operator, written in forward operators, so that a gradient can be differentiated again. */
 import { invariant } from "../base/errors.ts";
 import * as T from "./operations.ts";
-import { evaluate, numeric, product, type Shape } from "./shape.ts";
+import { numeric, product, type Shape, total } from "./shape.ts";
 import type { OperatorName, Tensor } from "./tensor.ts";
 
 /**
@@ -91,21 +91,18 @@ export const gradientRules: { readonly [Op in OperatorName]: GradientRule<Op> } 
   },
   expand: (y, dy) => [unbroadcast(dy, y.inputs[0]!.shape)],
   slice: (y, dy) => {
-    const { axis, start, end } = y.attributes;
-    return [T.pad(dy, axis, start, numeric(y.inputs[0]!.shape[axis], "a sliced axis") - end)];
+    const { axis, start } = y.attributes;
+    return [T.pad(dy, axis, start, y.inputs[0]!.shape[axis]!)];
   },
   pad: (y, dy) => {
     const { axis, before } = y.attributes;
-    return [T.slice(dy, axis, before, before + evaluate(y.inputs[0]!.shape[axis]!, new Map()))];
+    return [T.slice(dy, axis, before, y.inputs[0]!.shape[axis]!)];
   },
   concat: (y, dy, needs) => {
     const { axis } = y.attributes;
-    let start = 0;
-    return y.inputs.map((input, i) => {
-      const from = start;
-      start += numeric(input.shape[axis], "a joined axis");
-      return when(needs[i], () => T.slice(dy, axis, from, start));
-    });
+    return y.inputs.map((input, i) =>
+      when(needs[i], () => T.slice(dy, axis, total(y.inputs.slice(0, i).map((earlier) => earlier.shape[axis]!)), input.shape[axis]!)),
+    );
   },
 
   sum: (y, dy) => [T.expand(dy, y.inputs[0]!.shape)],

@@ -30,7 +30,7 @@ function centralDifferences(loss: Tensor, feeds: Record<string, Values>, name: s
   });
 }
 
-const SIZES: ReadonlyMap<string, number> = new Map([["B", 2], ["T", 3], ["N", 4]]);
+const SIZES: ReadonlyMap<string, number> = new Map([["B", 2], ["T", 3], ["N", 4], ["Q", 2]]);
 
 const doubles = (feeds: ReturnType<typeof buildCase>["feeds"]): Record<string, Values> =>
   Object.fromEntries(Object.entries(feeds).map(([name, { shape, data }]) => [name, { shape, data: Float64Array.from(data) }]));

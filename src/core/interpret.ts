@@ -136,16 +136,18 @@ const interpretations: { readonly [Op in OperatorName]: Interpretation<Op> } = {
       shape.map((dim) => evaluate(dim, bindings)),
       (_, index) => stretched(x!, index),
     ),
-  slice: ([x], { axis, start, end }) =>
+  slice: ([x], { axis, start, length }, bindings) => {
+    const from = evaluate(start, bindings);
+    return build(
+      x!.shape.map((dim, i) => (i === axis ? evaluate(length, bindings) : dim)),
+      (_, index) => x!.data[index.reduce((flat, value, i) => flat * x!.shape[i]! + value + (i === axis ? from : 0), 0)]!,
+    );
+  },
+  pad: ([x], { axis, before, length }, bindings) =>
     build(
-      x!.shape.map((dim, i) => (i === axis ? end - start : dim)),
-      (_, index) => x!.data[index.reduce((flat, value, i) => flat * x!.shape[i]! + value + (i === axis ? start : 0), 0)]!,
-    ),
-  pad: ([x], { axis, before, after }) =>
-    build(
-      x!.shape.map((dim, i) => (i === axis ? dim + before + after : dim)),
+      x!.shape.map((dim, i) => (i === axis ? evaluate(length, bindings) : dim)),
       (_, index) => {
-        const inside = index[axis]! - before;
+        const inside = index[axis]! - evaluate(before, bindings);
         if (inside < 0 || inside >= x!.shape[axis]!) return 0;
         return x!.data[index.reduce((flat, value, i) => flat * x!.shape[i]! + (i === axis ? inside : value), 0)]!;
       },

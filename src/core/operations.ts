@@ -49,10 +49,12 @@ export const reshape = (x: Tensor, shape: Shape): Tensor => (sameShape(x.shape, 
 export const transpose = (x: Tensor, permutation: readonly number[]): Tensor =>
   permutation.every((axis, i) => axis === i) ? x : node("transpose", [x], { permutation });
 export const expand = (x: Tensor, shape: Shape): Tensor => (sameShape(x.shape, shape) ? x : node("expand", [x], { shape }));
-export const slice = (x: Tensor, axis: number, start: number, end: number): Tensor =>
-  node("slice", [x], { axis: axisOf(axis, x.shape.length), start, end });
-export const pad = (x: Tensor, axis: number, before: number, after: number): Tensor =>
-  before === 0 && after === 0 ? x : node("pad", [x], { axis: axisOf(axis, x.shape.length), before, after });
+/** `length` elements of an axis from `start` on. */
+export const slice = (x: Tensor, axis: number, start: Dim, length: Dim): Tensor =>
+  x.shape[axisOf(axis, x.shape.length)] === length ? x : node("slice", [x], { axis: axisOf(axis, x.shape.length), start, length });
+/** Zeros around, so that the axis becomes `length` long and x begins at `before`. */
+export const pad = (x: Tensor, axis: number, before: Dim, length: Dim): Tensor =>
+  x.shape[axisOf(axis, x.shape.length)] === length ? x : node("pad", [x], { axis: axisOf(axis, x.shape.length), before, length });
 export const concat = (inputs: readonly Tensor[], axis: number): Tensor =>
   inputs.length === 1 ? inputs[0]! : node("concat", inputs, { axis: axisOf(axis, inputs[0]!.shape.length) });
 

@@ -25,6 +25,13 @@ const reduction = ([x]: readonly Tensor[], { axes }: { readonly axes: readonly n
   return { shape: x!.shape.map((dim, i) => (reduced.has(i) ? 1 : dim)), dtype: x!.dtype };
 };
 
+/** Whether `part` elements from `start` on lie in `whole`, as far as that can be known before a run. */
+function fits(start: Dim, part: Dim, whole: Dim): boolean {
+  if (typeof start === "number" && start < 0) return false;
+  if (typeof part === "number" && part <= 0) return false;
+  return typeof start === "string" || typeof part === "string" || typeof whole === "string" || start + part <= whole;
+}
+
 function withDim(shape: Shape, axis: number, dim: Dim): Shape {
   return shape.map((old, i) => (i === axis ? dim : old));
 }
@@ -69,12 +76,14 @@ export const shapeRules: { readonly [Op in OperatorName]: ShapeRule<Op> } = {
     invariant(sameShape(broadcast(x!.shape, shape), shape), `cannot expand ${formatShape(x!.shape)} to ${formatShape(shape)}`);
     return { shape, dtype: x!.dtype };
   },
-  slice: ([x], { axis, start, end }) => {
-    const dim = x!.shape[axis]!;
-    invariant(start >= 0 && start < end && (typeof dim === "string" || end <= dim), `slice ${start}:${end} of axis ${axis} of ${formatShape(x!.shape)}`);
-    return { shape: withDim(x!.shape, axis, end - start), dtype: x!.dtype };
+  slice: ([x], { axis, start, length }) => {
+    invariant(fits(start, length, x!.shape[axis]!), `slice of ${length} from ${start} of axis ${axis} of ${formatShape(x!.shape)}`);
+    return { shape: withDim(x!.shape, axis, length), dtype: x!.dtype };
   },
-  pad: ([x], { axis, before, after }) => ({ shape: withDim(x!.shape, axis, numeric(x!.shape[axis], "a padded axis") + before + after), dtype: x!.dtype }),
+  pad: ([x], { axis, before, length }) => {
+    invariant(fits(before, x!.shape[axis]!, length), `pad of axis ${axis} of ${formatShape(x!.shape)} to ${length} from ${before}`);
+    return { shape: withDim(x!.shape, axis, length), dtype: x!.dtype };
+  },
   concat: (inputs, { axis }) => {
     const first = inputs[0]!;
     for (const input of inputs) {

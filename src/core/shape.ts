@@ -32,14 +32,16 @@ export function product(dims: Shape): Dim {
 /** The sum of dimensions; with symbols it becomes an expression of its own, e.g. "(P+T)". */
 export function total(dims: Shape): Dim {
   let number = 0;
-  const symbols: string[] = [];
+  const coefficients = new Map<string, number>();
   for (const dim of dims) {
-    if (typeof dim === "number") number += dim;
-    else symbols.push(dim);
+    const { coefficient, symbols } = factors(dim);
+    if (symbols.length === 0) number += coefficient;
+    else coefficients.set(symbols.join("*"), (coefficients.get(symbols.join("*")) ?? 0) + coefficient);
   }
-  if (symbols.length === 0) return number;
-  if (number === 0 && symbols.length === 1) return symbols[0]!;
-  return `(${[...symbols, ...(number === 0 ? [] : [String(number)])].join("+")})`;
+  const terms = [...coefficients].map(([symbols, coefficient]) => (coefficient === 1 ? symbols : `${coefficient}*${symbols}`));
+  if (terms.length === 0) return number;
+  if (number === 0 && terms.length === 1) return terms[0]!;
+  return `(${[...terms, ...(number === 0 ? [] : [String(number)])].join("+")})`;
 }
 
 /** The value of a dimension under bindings of its symbols. */

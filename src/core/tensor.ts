@@ -1,6 +1,6 @@
 /** The list of operators as a type, and the tensor: a node of an immutable graph that knows its operator and inputs. */
 import type { Dtype, HostTensor } from "./dtype.ts";
-import type { Shape } from "./shape.ts";
+import type { Dim, Shape } from "./shape.ts";
 
 /**
  * Every operator and its attributes. Each rule table (shape, gradient, emit, interpret, print) is total over this
@@ -39,8 +39,10 @@ export interface Operators {
   reshape: { readonly shape: Shape };
   transpose: { readonly permutation: readonly number[] };
   expand: { readonly shape: Shape };
-  slice: { readonly axis: number; readonly start: number; readonly end: number };
-  pad: { readonly axis: number; readonly before: number; readonly after: number };
+  /** `length` elements from `start` on; both may be symbolic. */
+  slice: { readonly axis: number; readonly start: Dim; readonly length: Dim };
+  /** Zeros around, so that the axis becomes `length` long and the input begins at `before`. */
+  pad: { readonly axis: number; readonly before: Dim; readonly length: Dim };
   concat: { readonly axis: number };
   // reductions; reduced axes stay as dimensions of 1
   sum: { readonly axes: readonly number[] };
@@ -48,7 +50,7 @@ export interface Operators {
   // products and look-ups
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   gather: {};
-  scatterAdd: { readonly rows: Shape[number] };
+  scatterAdd: { readonly rows: Dim };
   // fused primitives: a fast kernel or a stable gradient exists
   softmax: {};
   logSumExp: {};

@@ -4,7 +4,7 @@ import { type Dim, product, total } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LayerCache } from "../nn/attention.ts";
 import { type LinearSpec, type ModelContext, moduleOf, plainContext, extendContext } from "../nn/context.ts";
-import { attentionMasks, QUERY_BLOCKS } from "../nn/mask.ts";
+import { attentionMasks, type MaskInputs, QUERY_BLOCKS } from "../nn/mask.ts";
 import type { RotarySpec } from "../nn/rotary.ts";
 
 /** A model of a known family with the dimensions of one config.json. */
@@ -36,8 +36,8 @@ export interface DecoderInputs {
   readonly positions: Tensor; // [B, T] int32
   /** T: "4*Q" without a cache (`QUERY_BLOCKS` blocks of queries), "T" with one. */
   readonly length: Dim;
-  /** Attention masks for a window size, one per block of queries; made once and shared by the layers. */
-  readonly masks: (window?: number) => readonly Tensor[];
+  /** Attention masks for groups of query heads and a window size, one per block of queries; made once and shared by the layers. */
+  readonly masks: (group: number, window?: number) => readonly Tensor[];
   /** cos and sin [B, T, width/2] by key of `Architecture.rotary`. */
   readonly rotary: (key: string) => { readonly cos: Tensor; readonly sin: Tensor };
   readonly cache: (layer: number) => LayerCache | undefined;
@@ -61,7 +61,7 @@ export function decoderInputs(architecture: Architecture): DecoderInputs {
     tokens,
     positions,
     length: LENGTH,
-    masks: memoise((window?: number) => attentionMasks(maskInputs, window)),
+    masks: sharedMasks(maskInputs),
     rotary: rotaryInputs(architecture, LENGTH),
     cache: () => undefined,
   };
@@ -88,28 +88,29 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
     tokens,
     positions,
     length: "T",
-    masks: memoise((window?: number) => attentionMasks(maskInputs, window)),
+    masks: sharedMasks(maskInputs),
     rotary: rotaryInputs(architecture, "T"),
     cache,
   };
   return { inputs, present };
 }
 
-function memoise<Key, Value>(make: (key?: Key) => Value): (key?: Key) => Value {
-  const made = new Map<Key | undefined, Value>();
-  return (key) => {
-    let value = made.get(key);
-    if (value === undefined) made.set(key, (value = make(key)));
-    return value;
+function sharedMasks(inputs: MaskInputs): DecoderInputs["masks"] {
+  const made = new Map<string, readonly Tensor[]>();
+  return (group, window) => {
+    let masks = made.get(`${group} ${window}`);
+    if (masks === undefined) made.set(`${group} ${window}`, (masks = attentionMasks(inputs, group, window)));
+    return masks;
   };
 }
 
 function rotaryInputs(architecture: Architecture, length: Dim): DecoderInputs["rotary"] {
-  return memoise((key?: string) => {
-    const half = architecture.rotary[key!]!.width / 2;
-    const table = (part: string): Tensor => input(`rotary.${key}.${part}`, "float32", ["B", length, half]);
-    return { cos: table("cos"), sin: table("sin") };
-  });
+  const tables = new Map<string, ReturnType<DecoderInputs["rotary"]>>();
+  for (const [key, { width }] of Object.entries(architecture.rotary)) {
+    const table = (part: string): Tensor => input(`rotary.${key}.${part}`, "float32", ["B", length, width / 2]);
+    tables.set(key, { cos: table("cos"), sin: table("sin") });
+  }
+  return (key) => tables.get(key)!;
 }
 
 /** A layer that an adapter may target. */

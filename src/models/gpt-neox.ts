@@ -95,13 +95,13 @@ function selfAttention(config: NeoxConfig, context: ModelContext, path: string, 
   const D = C / H;
   const joined = context.linear(`${path}.query_key_value`, x, { inFeatures: C, outFeatures: 3 * C, bias });
   const heads = reshape(joined, ["B", inputs.length, H, 3 * D]);
-  const part = (i: number): Tensor => slice(heads, 3, i * D, (i + 1) * D);
+  const part = (i: number): Tensor => slice(heads, 3, i * D, D);
   const { cos, sin } = inputs.rotary("main");
   const mixed = attention({
     query: rotary(part(0), cos, sin),
     key: rotary(part(1), cos, sin),
     value: part(2),
-    masks: inputs.masks(),
+    masks: inputs.masks(1),
     cache: inputs.cache(layer),
   });
   return context.linear(`${path}.dense`, mixed, { inFeatures: C, outFeatures: C, bias });

@@ -97,12 +97,12 @@ function norm(config: Gpt2Config, context: ModelContext, path: string, x: Tensor
 function selfAttention(config: Gpt2Config, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number): Tensor {
   const { C, H } = config;
   const joined = context.linear(`${path}.c_attn`, x, { inFeatures: C, outFeatures: 3 * C, bias: true, transposed: true });
-  const part = (i: number): Tensor => reshape(slice(joined, 1, i * C, (i + 1) * C), ["B", inputs.length, H, C / H]);
+  const part = (i: number): Tensor => reshape(slice(joined, 1, i * C, C), ["B", inputs.length, H, C / H]);
   const mixed = attention({
     query: part(0),
     key: part(1),
     value: part(2),
-    masks: inputs.masks(),
+    masks: inputs.masks(1),
     scale: config.scoreScale(layer),
     cache: inputs.cache(layer),
   });

@@ -132,7 +132,7 @@ function selfAttention(config: LlamaConfig, context: ModelContext, path: string,
     const { cos, sin } = inputs.rotary("main");
     [query, key] = [rotary(query, cos, sin), rotary(key, cos, sin)];
   }
-  const mixed = attention({ query, key, value, masks: inputs.masks(kind.window), cache: inputs.cache(layer) });
+  const mixed = attention({ query, key, value, masks: inputs.masks(H / K, kind.window), cache: inputs.cache(layer) });
   return context.linear(`${path}.o_proj`, mixed, { inFeatures: H * D, outFeatures: hiddenSize, bias: config.outputBias });
 }
 

@@ -1,5 +1,5 @@
 /** Who may attend to whom, as terms added to the attention scores, one per block of queries. */
-import { add, and, equal, integer, lessOrEqual, reshape, scalar, slice, where } from "../core/operations.ts";
+import { add, and, equal, expand, integer, lessOrEqual, reshape, scalar, slice, where } from "../core/operations.ts";
 import { type Dim, product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 
@@ -19,29 +19,22 @@ export interface MaskInputs {
 export const QUERY_BLOCKS = 4;
 
 /**
- * 0 where query t may attend to key s, a large negative number elsewhere.
+ * 0 where a query may attend to a key, a large negative number elsewhere; each query's row stands `group` times, once for
+ * each query head of a group.
  *
  * Allowed: the same segment, not later, and with a `window` fewer than `window` positions back. Without a cache, tokens of
  * a segment stand in order, so that the i-th of `QUERY_BLOCKS` blocks of Q queries needs the first (i + 1)·Q keys only:
- * the result holds one mask [B, 1, 1, Q, (i + 1)·Q] per block. With a cache it is one mask [B, 1, 1, T, S].
+ * the result holds one mask [B, 1, Q·group, (i + 1)·Q] per block. With a cache it is one mask [B, 1, T·group, S].
  */
-export function attentionMasks(inputs: MaskInputs, window?: number): readonly Tensor[] {
-  if (inputs.positions !== inputs.keyPositions) return [maskOf(inputs, window)];
-  const [B, T] = inputs.positions.shape as [Dim, Dim];
-  const Q = blockLength(T);
-  const part = (x: Tensor, from: number, to: number): Tensor =>
-    reshape(slice(reshape(x, [B, QUERY_BLOCKS, Q]), 1, from, to), [B, product([to - from, Q])]);
-  return Array.from({ length: QUERY_BLOCKS }, (_, i) =>
-    maskOf(
-      {
-        positions: part(inputs.positions, i, i + 1),
-        segments: part(inputs.segments, i, i + 1),
-        keyPositions: part(inputs.positions, 0, i + 1),
-        keySegments: part(inputs.segments, 0, i + 1),
-      },
-      window,
-    ),
-  );
+export function attentionMasks(inputs: MaskInputs, group: number, window?: number): readonly Tensor[] {
+  if (inputs.positions !== inputs.keyPositions) return [maskOf(inputs, group, window)];
+  const Q = blockLength(inputs.positions.shape[1]!);
+  return Array.from({ length: QUERY_BLOCKS }, (_, i) => {
+    const block = (x: Tensor): Tensor => slice(x, 1, product([i, Q]), Q);
+    const prefix = (x: Tensor): Tensor => slice(x, 1, 0, product([i + 1, Q]));
+    const { positions, segments } = inputs;
+    return maskOf({ positions: block(positions), segments: block(segments), keyPositions: prefix(positions), keySegments: prefix(segments) }, group, window);
+  });
 }
 
 /** The length of one of `QUERY_BLOCKS` blocks of a length such as "4*Q". */
@@ -50,7 +43,7 @@ export function blockLength(length: Dim): Dim {
   return length.slice(length.indexOf("*") + 1);
 }
 
-function maskOf(inputs: MaskInputs, window?: number): Tensor {
+function maskOf(inputs: MaskInputs, group: number, window?: number): Tensor {
   const [B, T] = inputs.positions.shape as [Dim, Dim];
   const S = inputs.keyPositions.shape[1]!;
   const query = (x: Tensor): Tensor => reshape(x, [B, T, 1]);
@@ -60,5 +53,6 @@ function maskOf(inputs: MaskInputs, window?: number): Tensor {
     // t − s < window  ⇔  t ≤ s + window − 1
     allowed = and(allowed, lessOrEqual(query(inputs.positions), add(key(inputs.keyPositions), integer(window - 1))));
   }
-  return reshape(where(allowed, scalar(0), scalar(FORBIDDEN)), [B, 1, 1, T, S]);
+  const mask = reshape(where(allowed, scalar(0), scalar(FORBIDDEN)), [B, T, 1, S]);
+  return reshape(expand(mask, [B, T, group, S]), [B, 1, product([T, group]), S]);
 }

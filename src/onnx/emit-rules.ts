@@ -1,7 +1,7 @@
 /** How each operator is written in ONNX, per target. */
 import { invariant } from "../base/errors.ts";
 import type { Dtype } from "../core/dtype.ts";
-import { formatShape, sameShape } from "../core/shape.ts";
+import { type Dim, numeric, total } from "../core/shape.ts";
 import type { OperatorName, Tensor } from "../core/tensor.ts";
 import { type Emitter, float, int, ints, text } from "./emitter.ts";
 
@@ -60,6 +60,15 @@ function plainRotary(node: Tensor<"rotary">, [x, cos, sin]: readonly string[], e
   return e.op("Concat", turned, { axis: int(3) });
 }
 
+/** The fused kernel takes heads side by side, [B, T, H·D]. */
+function fusedRotary(node: Tensor<"rotary">, [x, cos, sin]: readonly string[], e: Emitter): string {
+  const [B, T, H, D] = node.shape as [Dim, Dim, number, number];
+  const flat = [B, T, H * D];
+  const turned = 2 * numeric(node.inputs[1]!.shape[2], "half the rotary width");
+  const attributes = { interleaved: int(0), num_heads: int(H), ...(turned < D && { rotary_embedding_dim: int(turned) }) };
+  return e.reshape(e.op("RotaryEmbedding", [e.reshape(x!, node.shape, flat), cos!, sin!], attributes), flat, node.shape);
+}
+
 export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   input: (node) => node.attributes.name,
   parameter: () => invariant(false, "parameters are written by the file's writer") as never,
@@ -84,17 +93,16 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   lessOrEqual: plain("LessOrEqual"),
   and: plain("And"),
   where: plain("Where"),
-  reshape: (node, [x], e) => e.op("Reshape", [x!, e.reshapeTarget(node.inputs[0]!.shape, node.attributes.shape)]),
+  reshape: (node, [x], e) => e.reshape(x!, node.inputs[0]!.shape, node.attributes.shape),
   transpose: (node, [x], e) => e.op("Transpose", [x!], { perm: ints(node.attributes.permutation) }),
   expand: (node, [x], e) => e.op("Expand", [x!, e.shape(node.attributes.shape)]),
-  slice: ({ attributes: { axis, start, end } }, [x], e) => e.op("Slice", [x!, e.int64([start]), e.int64([end]), e.int64([axis])]),
+  slice: ({ attributes: { axis, start, length } }, [x], e) => e.op("Slice", [x!, e.size(start), e.size(total([start, length])), e.int64([axis])]),
   pad: (node, [x], e) => {
-    const { axis, before, after } = node.attributes;
-    const rank = node.shape.length;
-    const pads = Array.from({ length: 2 * rank }, () => 0);
-    pads[axis] = before;
-    pads[rank + axis] = after;
-    return e.op("Pad", [x!, e.int64(pads)]);
+    const { axis, before, length } = node.attributes;
+    const dim = node.inputs[0]!.shape[axis]!;
+    const known = typeof before === "number" && typeof length === "number" && typeof dim === "number";
+    const after = known ? e.int64([length - before - dim]) : e.op("Sub", [e.size(length), e.size(total([before, dim]))]);
+    return e.op("Pad", [x!, e.op("Concat", [e.size(before), after], { axis: int(0) }), "", e.int64([axis])]);
   },
   concat: (node, inputs, e) => e.op("Concat", inputs, { axis: int(node.attributes.axis) }),
   sum: reduce("ReduceSum"),
@@ -114,9 +122,5 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   },
   rmsNorm: (node, inputs, e) => e.op("SimplifiedLayerNormalization", inputs, { axis: int(-1), epsilon: float(node.attributes.epsilon) }),
   layerNorm: (node, inputs, e) => e.op("LayerNormalization", inputs, { axis: int(-1), epsilon: float(node.attributes.epsilon) }),
-  rotary: (node, inputs, e) => {
-    const [x, cos] = node.inputs as [Tensor, Tensor];
-    invariant(sameShape(node.shape, x.shape), `rotary of ${formatShape(cos.shape)}`);
-    return plainRotary(node, inputs, e);
-  },
+  rotary: (node, inputs, e) => (e.target === "cpu" ? fusedRotary(node, inputs, e) : plainRotary(node, inputs, e)),
 };

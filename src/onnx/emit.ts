@@ -4,6 +4,7 @@ import type { Dtype } from "../core/dtype.ts";
 import { type OperatorName, type Operators, type Tensor, topologicalOrder } from "../core/tensor.ts";
 import { emitRules, type EmitRule } from "./emit-rules.ts";
 import { Emitter, type Target, type WeightLocation } from "./emitter.ts";
+import { arrange } from "./arrange.ts";
 import { fuseProducts } from "./fuse.ts";
 import type { OnnxModel, OnnxValue } from "./model.ts";
 
@@ -14,7 +15,7 @@ export interface EmitOptions {
 }
 
 /** Version of the default operator set that is written. */
-export const OPSET: number = 21;
+export const OPSET: number = 23;
 
 const value = (name: string, { dtype, shape }: { readonly dtype: Dtype; readonly shape: Tensor["shape"] }): OnnxValue => ({ name, type: dtype, dims: shape });
 
@@ -52,16 +53,18 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
       names.set(tensor, rule(tensor, tensor.inputs.map(nameOf), emitter));
     }
   }
-  // An output may be an input, a weight, or named twice: an identity gives each its own name.
-  for (const [name, tensor] of Object.entries(outputs)) {
-    emitter.nodes.push({ operator: "Identity", name: `output_${name}`, inputs: [nameOf(tensor)], outputs: [name] });
-  }
+  const inOrderOfCreation = Object.entries(outputs).toSorted(([, a], [, b]) => a.id - b.id);
+  const nodes = arrange(emitter.nodes, new Map(inOrderOfCreation.map(([name, tensor]) => [name, nameOf(tensor)])));
+  const written = new Set(nodes.flatMap((node) => node.outputs));
+  const values = new Map<string, OnnxValue>();
+  for (const [tensor, name] of names) if (written.has(name) && !(name in outputs)) values.set(name, value(name, tensor));
   return {
     opset: OPSET,
     graphName: "mini-giants",
-    nodes: emitter.nodes,
+    nodes,
     initializers: emitter.initializers,
     inputs: inputs.map((tensor) => value(tensor.attributes.name, tensor)),
     outputs: Object.entries(outputs).map(([name, tensor]) => value(name, tensor)),
+    values: [...values.values()],
   };
 }

@@ -1,7 +1,7 @@
 /** Collects the nodes and constants of one ONNX graph while the rules write it. */
 import { invariant } from "../base/errors.ts";
 import type { HostTensor, StorageDtype } from "../core/dtype.ts";
-import { type Dim, numeric, parts, type Shape } from "../core/shape.ts";
+import { type Dim, numeric, parts, sameShape, type Shape } from "../core/shape.ts";
 import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor } from "./model.ts";
 import { elementTypeOf } from "./model.ts";
 
@@ -30,6 +30,8 @@ export class Emitter {
   /** Graph input and axis that a symbol is read from at run time. */
   readonly #symbols: Map<string, { readonly input: string; readonly axis: number }>;
   readonly #cache: Map<string, string> = new Map();
+  /** What a reshaped value was before. */
+  readonly #reshaped: Map<string, { readonly name: string; readonly shape: Shape }> = new Map();
   #count = 0;
 
   constructor(target: Target, symbols: Map<string, { readonly input: string; readonly axis: number }>) {
@@ -37,16 +39,31 @@ export class Emitter {
     this.#symbols = symbols;
   }
 
-  /** Adds a node with one output and returns the output's name. */
+  /** Adds a node with one output and returns the output's name; the same node is added once. */
   op(operator: string, inputs: readonly string[], attributes: Attributes = {}, domain = ""): string {
-    const output = `t${this.#count++}`;
-    this.nodes.push({ operator, domain, name: `${operator}_${output}`, inputs, outputs: [output], attributes });
-    return output;
+    return this.once(`${domain} ${operator} ${inputs.join()} ${JSON.stringify(attributes)}`, () => {
+      const output = `t${this.#count++}`;
+      this.nodes.push({ operator, domain, name: `${operator}_${output}`, inputs, outputs: [output], attributes });
+      return output;
+    });
+  }
+
+  /** x in another shape; a chain of changes becomes one. */
+  reshape(x: string, from: Shape, to: Shape): string {
+    const origin = this.#reshaped.get(x) ?? { name: x, shape: from };
+    const result = sameShape(origin.shape, to) ? origin.name : this.op("Reshape", [origin.name, this.#reshapeTarget(origin.shape, to)]);
+    if (result !== origin.name) this.#reshaped.set(result, origin);
+    return result;
   }
 
   /** An operator of ONNX Runtime's own domain. */
   microsoft(operator: string, inputs: readonly string[], attributes: Attributes = {}): string {
     return this.op(operator, inputs, attributes, "com.microsoft");
+  }
+
+  /** A vector with one dimension's size at run time, as Slice and Pad take it. */
+  size(dim: Dim): string {
+    return this.#dim(dim);
   }
 
   /** Computes a name once per key. */
@@ -99,7 +116,7 @@ export class Emitter {
   }
 
   /** The shape argument of a Reshape: as constant as it can be. */
-  reshapeTarget(from: Shape, to: Shape): string {
+  #reshapeTarget(from: Shape, to: Shape): string {
     const symbolic = to.filter((dim) => typeof dim === "string").length;
     if (symbolic <= 1) return this.int64(to.map((dim) => (typeof dim === "string" ? -1 : dim)));
     // 0 copies the dimension at the same place; at most one remaining symbol may be inferred.

@@ -46,6 +46,8 @@ export interface OnnxModel {
   readonly initializers: readonly OnnxTensor[];
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
+  /** Types and shapes of values inside the graph: ONNX Runtime cannot infer what a Reshape or Slice to a computed size gives. */
+  readonly values?: readonly OnnxValue[];
 }
 
 /** ONNX's name for a safetensors element type. */

@@ -38,6 +38,7 @@ const SCHEMA: Readonly<Record<string, FieldTable>> = {
     initializer: [5, "Tensor", "repeated"],
     input: [11, "ValueInfo", "repeated"],
     output: [12, "ValueInfo", "repeated"],
+    valueInfo: [13, "ValueInfo", "repeated"],
   },
   Node: {
     input: [1, "string", "repeated"],
@@ -107,6 +108,7 @@ export function encodeModel(model: OnnxModel): Uint8Array {
         initializer: model.initializers.map(tensorMessage),
         input: model.inputs.map(valueMessage),
         output: model.outputs.map(valueMessage),
+        valueInfo: (model.values ?? []).map(valueMessage),
       },
     })
     .finish();

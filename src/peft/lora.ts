@@ -127,8 +127,9 @@ function loraContext(base: ModelContext, sites: ReadonlyMap<string, Site>, confi
       if (site === undefined) return base.linear(path, x, spec);
       const [A, B] = [tensor(key(path, "lora_A.weight")), tensor(key(path, "lora_B.weight"))];
       if (config.useDora) return doraLinear(base, site, spec, x, drop(x, path), A, B, tensor(key(path, "lora_magnitude_vector")));
-      const inner = matmul(drop(x, path), A, { transposeB: true }); // [N, r]
-      return add(base.linear(path, x, spec), scale(matmul(inner, B, { transposeB: true }), site.scaling));
+      // The factor stands on the narrow side, so that its gradient passes over [N, r] and not over [N, out].
+      const inner = scale(matmul(drop(x, path), A, { transposeB: true }), site.scaling); // [N, r]
+      return add(base.linear(path, x, spec), matmul(inner, B, { transposeB: true }));
     },
     linearAt(path, x, ids, spec) {
       const site = sites.get(path);
