@@ -11,7 +11,11 @@ const WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path";
 
 /**
  * A session on `device`. Operators the device lacks run on the CPU.
- * The arena stays on (without it memory grows with changing shapes), and nothing is printed.
+ *
+ * Graphs come as they are to run: fused, without duplicates and in a memory-saving order, so ONNX Runtime's own rewriting
+ * would only cost time. The arena stays on (without it memory grows with changing shapes); one block planned per shape is
+ * off, because the arena keeps what earlier shapes took beside it (3.5 GB against 2.2 GB on a LoRA step of the 135M shape).
+ * Nothing is printed.
  */
 export async function openSession(
   model: Uint8Array,
@@ -28,9 +32,9 @@ export async function openSession(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: "sequential",
-    graphOptimizationLevel: "all",
+    graphOptimizationLevel: "disabled",
     enableCpuMemArena: true,
-    enableMemPattern: true,
+    enableMemPattern: false,
     logSeverityLevel: FATAL,
     extra,
   };
