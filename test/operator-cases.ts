@@ -66,6 +66,21 @@ function products(): OperatorCase[] {
     compute: ([x, y, z]) => T.add(T.neg(T.matmul(x!, y!)), z!),
   });
   cases.push({
+    name: "into a product with a factor per row",
+    inputs: [at([4, 3]), at([6, 3]), at([4, 1])],
+    compute: ([x, y, r]) => T.mul(T.softmax(T.matmul(x!, y!, { transposeB: true })), r!),
+  });
+  cases.push({
+    name: "whose gradient has a factor per row",
+    inputs: [at([4, 3]), at([6, 3]), at([4, 1])],
+    compute: ([x, y, r]) => T.mul(T.logSumExp(T.matmul(x!, y!, { transposeB: true })), r!),
+  });
+  cases.push({
+    name: "whose gradient has a factor per row, not transposed",
+    inputs: [at([4, 3]), at([3, 6]), at([4, 1])],
+    compute: ([x, y, r]) => T.mul(T.logSumExp(T.matmul(x!, y!)), r!),
+  });
+  cases.push({
     name: "two products and a sum",
     inputs: [at([4, 5]), at([5, 3]), at([4, 2]), at([2, 3])],
     compute: ([a, b, c, d]) => T.add(T.matmul(a!, b!), T.matmul(c!, d!)),

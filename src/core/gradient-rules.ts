@@ -1,7 +1,7 @@
 /** The derivative of every operator, written in forward operators, so that a gradient can be differentiated again. */
 import { invariant } from "../base/errors.ts";
 import * as T from "./operations.ts";
-import { numeric, product, type Shape, total } from "./shape.ts";
+import { numeric, product, sameShape, type Shape, total } from "./shape.ts";
 import type { OperatorName, Tensor } from "./tensor.ts";
 
 /**
@@ -27,6 +27,18 @@ const when = (needed: boolean | undefined, gradient: () => Tensor): Tensor | und
 /** The mean over the last axis, which stays as a dimension of 1. */
 function rowMean(x: Tensor): Tensor {
   return T.scale(T.sum(x, [-1]), 1 / numeric(x.shape.at(-1), "a normalised axis"));
+}
+
+/**
+ * dy = rest ⊙ factor with one factor per row: it commutes with the product, so that it can be applied to rows of the width
+ * of `a` when those are narrower. For logits that is one pass over [N, C] in place of one over [N, V].
+ */
+function rowFactor(dy: Tensor, a: Tensor): { readonly rest: Tensor; readonly factor: Tensor } | undefined {
+  if (dy.op !== "mul") return undefined;
+  const [rest, factor] = dy.inputs as [Tensor, Tensor];
+  const [wide, narrow] = [rest.shape.at(-1)!, a.shape.at(-1)!];
+  const perRow = factor.shape.length === rest.shape.length && factor.shape.at(-1) === 1 && sameShape(rest.shape.slice(0, -1), factor.shape.slice(0, -1));
+  return perRow && sameShape(rest.shape, dy.shape) && typeof wide === "number" && typeof narrow === "number" && narrow < wide ? { rest, factor } : undefined;
 }
 
 /** 1 / sqrt(mean(x²) + ε) per row, from plain operators: the fused kernel's second output is wrong on WebGPU. */
@@ -116,6 +128,15 @@ export const gradientRules: { readonly [Op in OperatorName]: GradientRule<Op> } 
   matmul: (y, dy, needs) => {
     const [a, b] = y.inputs as [Tensor, Tensor];
     const { transposeA, transposeB } = y.attributes;
+    const factored = transposeA ? undefined : rowFactor(dy, a);
+    if (factored !== undefined) {
+      const { rest, factor } = factored;
+      const scaled = T.mul(a, factor);
+      return [
+        when(needs[0], () => unbroadcast(T.mul(T.matmul(rest, b, { transposeB: !transposeB }), factor), a.shape)),
+        when(needs[1], () => unbroadcast(transposeB ? T.matmul(rest, scaled, { transposeA: true }) : T.matmul(scaled, rest, { transposeA: true }), b.shape)),
+      ];
+    }
     const da = (): Tensor =>
       transposeA ? T.matmul(b, dy, { transposeA: transposeB, transposeB: true }) : T.matmul(dy, b, { transposeB: !transposeB });
     const db = (): Tensor =>

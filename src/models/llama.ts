@@ -6,8 +6,8 @@
  *   h ← h + down(act(gate(norm h)) ⊙ up(norm h))
  */
 import { invariant } from "../base/errors.ts";
-import { add, mul, reshape, rmsNorm, rotary } from "../core/operations.ts";
-import { activation, activationNames } from "../nn/activation.ts";
+import { add, reshape, rmsNorm, rotary } from "../core/operations.ts";
+import { activation, activationNames, gated } from "../nn/activation.ts";
 import { attention } from "../nn/attention.ts";
 import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -140,6 +140,6 @@ function mlp(config: LlamaConfig, context: ModelContext, path: string, x: Tensor
   const act = activation(config.hiddenAct);
   invariant(act !== undefined, `no activation ${config.hiddenAct}`);
   const wide: LinearSpec = { inFeatures: config.hiddenSize, outFeatures: config.intermediateSize, bias: config.mlpBias };
-  const gated = mul(act(context.linear(`${path}.gate_proj`, x, wide)), context.linear(`${path}.up_proj`, x, wide));
-  return context.linear(`${path}.down_proj`, gated, { inFeatures: config.intermediateSize, outFeatures: config.hiddenSize, bias: config.mlpBias });
+  const inner = gated(act, context.linear(`${path}.gate_proj`, x, wide), context.linear(`${path}.up_proj`, x, wide));
+  return context.linear(`${path}.down_proj`, inner, { inFeatures: config.intermediateSize, outFeatures: config.hiddenSize, bias: config.mlpBias });
 }

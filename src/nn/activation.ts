@@ -1,5 +1,6 @@
 /** The activation functions of config.json, by the names transformers gives them (activations.py). */
-import { add, erf, mul, reciprocal, scalar, scale, sigmoid, silu, tanh, where, lessOrEqual, exp, neg } from "../core/operations.ts";
+import { withGradient } from "../core/gradient.ts";
+import { add, erf, mul, reciprocal, scalar, scale, sigmoid, silu, sub, tanh, where, lessOrEqual, exp, neg } from "../core/operations.ts";
 import type { Tensor } from "../core/tensor.ts";
 
 /** ½x(1 + tanh(√(2/π)(x + 0.044715x³))) (Hendrycks & Gimpel 2016, arXiv 1606.08415). */
@@ -31,6 +32,21 @@ const activations: Readonly<Record<string, (x: Tensor) => Tensor>> = {
   tanh,
   sigmoid: (x) => reciprocal(add(scalar(1), exp(neg(x)))),
 };
+
+/**
+ * act(gate) ⊙ up (Shazeer 2020, arXiv 2002.05202). For SiLU with a derivative that keeps nothing but gate and up:
+ *   s = σ(gate), t = dy ⊙ s:  dup = t ⊙ gate,  dgate = up ⊙ (t + dup − dup ⊙ s)
+ */
+export function gated(act: (x: Tensor) => Tensor, gate: Tensor, up: Tensor): Tensor {
+  const y = mul(act(gate), up);
+  if (act !== silu) return y;
+  return withGradient(y, [gate, up], (dy) => {
+    const s = sigmoid(gate);
+    const t = mul(dy, s);
+    const dup = mul(t, gate);
+    return [mul(up, sub(add(t, dup), mul(dup, s))), dup];
+  });
+}
 
 export const activationNames: readonly string[] = Object.keys(activations).toSorted();
 
