@@ -4,6 +4,7 @@ import { type Dim, product, total } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LayerCache } from "../nn/attention.ts";
 import { type LinearSpec, type ModelContext, moduleOf, plainContext, extendContext } from "../nn/context.ts";
+import type { Inventory, LinearModule } from "../nn/inventory.ts";
 import { attentionMasks, type MaskInputs, QUERY_BLOCKS } from "../nn/mask.ts";
 import type { RotarySpec } from "../nn/rotary.ts";
 
@@ -111,23 +112,6 @@ function rotaryInputs(architecture: Architecture, length: Dim): DecoderInputs["r
     tables.set(key, { cos: table("cos"), sin: table("sin") });
   }
   return (key) => tables.get(key)!;
-}
-
-/** A layer that an adapter may target. */
-export interface LinearModule {
-  readonly path: string;
-  readonly spec: LinearSpec;
-}
-
-/** Everything a model is made of, found by running its forward pass once. */
-export interface Inventory {
-  /** Names and shapes of all parameters, in order of use. */
-  readonly parameters: ReadonlyMap<string, readonly number[]>;
-  /** All linear layers but the head, in order of use. */
-  readonly linears: readonly LinearModule[];
-  readonly embeddings: readonly { readonly path: string; readonly rows: number; readonly width: number }[];
-  /** Paths of all modules that own parameters, the head included. */
-  readonly modules: ReadonlySet<string>;
 }
 
 /** Asks the forward pass what it uses, so that no list has to be kept beside it. */

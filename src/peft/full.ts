@@ -1,6 +1,6 @@
 /** Full fine-tuning: every parameter of the base is trained; the result is a model of its own. */
 import type { Tensor } from "../core/tensor.ts";
-import type { Inventory } from "../models/architecture.ts";
+import type { Inventory } from "../nn/inventory.ts";
 import type { AdaptationMethod, AdapterTensor } from "./method.ts";
 
 /** The method whose tensors are the base's parameters, under the base's names. */

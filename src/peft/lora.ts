@@ -9,8 +9,8 @@
 import { GiantError } from "../base/errors.ts";
 import { add, div, gather, matmul, mul, reshape, scalar, scale, sqrt, stopGradient, sub, sum, transpose } from "../core/operations.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { Inventory } from "../models/architecture.ts";
 import { extendContext, type LinearSpec, type ModelContext, rowDot } from "../nn/context.ts";
+import type { Inventory } from "../nn/inventory.ts";
 import type { LoraConfig } from "./lora-config.ts";
 import type { AdaptationMethod, AdapterTensor, Dropout } from "./method.ts";
 import { isTarget, patternValue, savedWhole } from "./targets.ts";

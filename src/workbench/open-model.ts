@@ -4,8 +4,9 @@ import { GiantError } from "../base/errors.ts";
 import type { StorageDtype } from "../core/dtype.ts";
 import { readTensor, type TensorEntry } from "../io/safetensors.ts";
 import { type ModelFolder, readModelFolder } from "../io/model-folder.ts";
-import { type Architecture, type Inventory, takeInventory } from "../models/architecture.ts";
+import { type Architecture, takeInventory } from "../models/architecture.ts";
 import { describeModel } from "../models/registry.ts";
+import type { Inventory } from "../nn/inventory.ts";
 import type { WeightLocation } from "../onnx/emitter.ts";
 
 export interface OpenModel {
