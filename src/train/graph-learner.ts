@@ -98,6 +98,7 @@ class EngineLearner implements GraphLearner {
 
   async accumulate(batch: Batch, scale: number, dropoutSeed: number): Promise<{ lossSum: number }> {
     if (batch.labelIds.length === 0) return { lossSum: 0 };
+    await this.#closeEvaluation();
     const { engine } = this.#options;
     const rows = batch.rows * padToBlocks(batch).length;
     const feeds = this.#feeds(this.#step, batch, {
@@ -165,6 +166,14 @@ class EngineLearner implements GraphLearner {
     const program = await this.#program("evaluation", () => ({ lossSum: lossGraph(model.architecture, adapter.method).lossSum }));
     const { lossSum } = await program.run(this.#feeds(program, batch, {}), { lossSum: "host" });
     return { lossSum: (lossSum as HostTensor).data[0]! };
+  }
+
+  /** Between evaluations the memory of their program is worth more than the moment it takes to open it. */
+  async #closeEvaluation(): Promise<void> {
+    const program = this.#opened.get("evaluation");
+    if (program === undefined) return;
+    this.#opened.delete("evaluation");
+    await (await program).close();
   }
 
   async save(): Promise<LearnerState> {

@@ -36,35 +36,41 @@ const COPIES = {
   trainable: 3,
   /** Two moments. */
   optimiser: 2,
-  /** Residual stream and norms kept per layer: inputs of attention and MLP before and after their norms, and their outputs. */
-  stream: 6,
-  /** gate, up, activation, product. */
-  feedForward: 4,
-  /** Scores and probabilities. */
-  attention: 2,
-  /** Logits, probabilities, gradient. */
-  logits: 3,
+  /** Inputs of attention and MLP, each before and after its norm. */
+  stream: 4,
+  /** Queries and outputs of attention, each whole and in blocks or head by head. */
+  queries: 4,
+  /** Keys and values, whole and as the prefixes of three query blocks. */
+  keysAndValues: 5,
+  /** gate, up, product. */
+  feedForward: 3,
+  /** Attention weights of four causal blocks: (1 + 2 + 3 + 4)/16 of the square. */
+  attention: 0.625,
+  /** Logits and probabilities. */
+  logits: 2,
+  /** What of one layer lives twice while its backward pass runs. */
+  backward: 3,
 };
 
-/** Node, ONNX Runtime and its arena without any model. */
-const BASE_BYTES = 160 * 2 ** 20;
+/** Node and ONNX Runtime, and per layer the graph in both of them. */
+const BASE_BYTES = 150 * 2 ** 20;
+const LAYER_BYTES = 4 * 2 ** 20;
 
 /** The forecast of the peak of a forward and backward pass with its update. */
 export function forecastMemory(setting: MemorySetting): MemoryForecast {
   const tokens = setting.rows * setting.length;
   const frozen = setting.totalParameters - Math.min(setting.trainableParameters, setting.totalParameters);
-  const projections = 2 * setting.heads * setting.headWidth + 2 * setting.keyValueHeads * setting.headWidth;
+  const projections = (COPIES.queries * setting.heads + COPIES.keysAndValues * setting.keyValueHeads) * setting.headWidth;
   const perToken = COPIES.stream * setting.width + projections + COPIES.feedForward * setting.feedForward;
   const perLayer = FLOAT * (tokens * perToken + COPIES.attention * setting.rows * setting.heads * setting.length ** 2);
   const blockInputs = FLOAT * tokens * setting.width * setting.layers;
-  const largest = Math.max(perLayer, FLOAT * setting.width * setting.feedForward);
   const parts: MemoryParts = {
     weights: frozen * setting.weightBytes,
     trainables: FLOAT * COPIES.trainable * setting.trainableParameters,
     optimiser: FLOAT * COPIES.optimiser * setting.trainableParameters,
-    activations: setting.recompute ? blockInputs + perLayer : perLayer * setting.layers,
+    activations: (setting.recompute ? blockInputs : perLayer * setting.layers) + COPIES.backward * perLayer,
     logits: FLOAT * COPIES.logits * setting.labels * setting.vocabulary,
-    workspace: BASE_BYTES + largest,
+    workspace: BASE_BYTES + LAYER_BYTES * setting.layers,
   };
   return { peakBytes: Object.values(parts).reduce((sum: number, bytes: number) => sum + bytes, 0), parts };
 }
