@@ -1,16 +1,23 @@
 /** Continues one text: opens a model, writes, closes. */
+import { resolveOptions } from "../base/options.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import { loadAdapter } from "../workbench/load-adapter.ts";
 import { openModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
-import type { GenerateOptions } from "./generate-options.ts";
+import { GENERATE_OPTIONS, type GenerateOptions } from "./generate-options.ts";
 import { openWriter, type Written } from "./writer.ts";
 
 /**
- * Writes on from `options.prompt`; `onText` hears each new piece as soon as it is certain.
+ * Writes on from the prompt; `onText` hears each new piece as soon as it is certain. Options that are left out are those of
+ * `mini-giants generate`.
  * @throws GiantError for a model, adapter, device or prompt that cannot be used.
  */
-export async function complete(options: GenerateOptions, onText: (piece: string) => void, signal?: AbortSignal): Promise<Written> {
+export async function complete(
+  given: Partial<GenerateOptions> & Pick<GenerateOptions, "model" | "prompt">,
+  onText: (piece: string) => void = () => undefined,
+  signal?: AbortSignal,
+): Promise<Written> {
+  const options = resolveOptions(GENERATE_OPTIONS, given);
   const model = await openModel(options.model);
   const tokenizer = openTokenizer(model);
   const adapter = options.adapter === undefined ? undefined : await loadAdapter(options.adapter, model);

@@ -1,4 +1,5 @@
 /** A conversation with a model: its turns, its template, and the adapter that speaks. */
+import { resolveOptions } from "../base/options.ts";
 import { encodeQuestion } from "../data/example.ts";
 import type { Message } from "../data/record.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -7,7 +8,7 @@ import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { loadAdapter } from "../workbench/load-adapter.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
-import type { ChatOptions } from "./generate-options.ts";
+import { CHAT_OPTIONS, type ChatOptions } from "./generate-options.ts";
 import { openWriter, type Writer, type Written } from "./writer.ts";
 
 export class Conversation {
@@ -28,8 +29,9 @@ export class Conversation {
     this.reset();
   }
 
-  /** Opens the model, and the adapter when one is named. */
-  static async open(options: ChatOptions): Promise<Conversation> {
+  /** Opens the model, and the adapter when one is named; options that are left out are those of `mini-giants chat`. */
+  static async open(given: Partial<ChatOptions> & Pick<ChatOptions, "model">): Promise<Conversation> {
+    const options = resolveOptions(CHAT_OPTIONS, given);
     const model = await openModel(options.model);
     const tokenizer = openTokenizer(model);
     const engine = await startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
@@ -64,7 +66,7 @@ export class Conversation {
   }
 
   /** Says something and hears the answer, piece by piece; what was said is forgotten again when no answer comes. */
-  async say(text: string, onText: (piece: string) => void, signal?: AbortSignal): Promise<Written> {
+  async say(text: string, onText: (piece: string) => void = () => undefined, signal?: AbortSignal): Promise<Written> {
     const messages: Message[] = [...this.#messages, { role: "user", content: text }];
     // A model without a template is asked in the way in which tuning shows it conversations.
     const tokens = encodeQuestion({ kind: "messages", messages }, this.#tokenizer);
