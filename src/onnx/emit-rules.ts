@@ -112,7 +112,10 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   scatterAdd: (node, [ids, updates], e) => {
     const zeros = e.op("ConstantOfShape", [e.shape(node.shape)]);
     const indices = e.op("Cast", [e.op("Unsqueeze", [ids!, e.int64([1])])], { to: int(7) });
-    return e.op("ScatterND", [zeros, indices, updates!], { reduction: text("add") });
+    if (e.target !== "cpu") return e.op("ScatterND", [zeros, indices, updates!], { reduction: text("add") });
+    // ScatterND adds rows from several threads without a lock: rows that fall on one place get lost. ScatterElements goes one by one.
+    const spread = e.op("Expand", [indices, e.shape(node.inputs[1]!.shape)]);
+    return e.op("ScatterElements", [zeros, spread, updates!], { axis: int(0), reduction: text("add") });
   },
   softmax: (_, [x], e) => softmax(e, x!),
   // The largest probability is at least 1/V, so its logarithm is safe: log Σ exp(x) = max x − log max softmax(x).
