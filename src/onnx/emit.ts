@@ -3,7 +3,7 @@ import { invariant } from "../base/errors.ts";
 import type { Dtype } from "../core/dtype.ts";
 import { type OperatorName, type Operators, type Tensor, topologicalOrder } from "../core/tensor.ts";
 import { emitRules, type EmitRule } from "./emit-rules.ts";
-import { Emitter, type Target, type WeightLocation } from "./emitter.ts";
+import { Emitter, int, type Target, type WeightLocation } from "./emitter.ts";
 import { arrange } from "./arrange.ts";
 import { fuseProducts } from "./fuse.ts";
 import type { OnnxModel, OnnxValue } from "./model.ts";
@@ -34,10 +34,11 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const emitter = new Emitter(options.target, symbols);
   const fused = fuseProducts(order, Object.values(outputs));
   const names = new Map<Tensor, string>();
+  const halves = new Set<Tensor>();
   const nameOf = (tensor: Tensor): string => {
     const name = names.get(tensor);
     invariant(name !== undefined, `${tensor.op} is used before it is written`);
-    return name;
+    return halves.has(tensor) ? emitter.widened(name) : name;
   };
   for (const tensor of order) {
     if (fused.absorbed.has(tensor)) continue;
@@ -47,7 +48,13 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     } else if (tensor.op === "parameter") {
       const { name, shape } = tensor.attributes as Operators["parameter"];
       invariant(options.weights !== undefined, `no weights are given for parameter ${name}`);
-      names.set(tensor, emitter.weight(name, shape, options.weights(name)));
+      const location = options.weights(name);
+      names.set(tensor, emitter.weight(name, shape, location));
+      if (location.storage !== "F32") halves.add(tensor);
+    } else if (tensor.op === "gather" && halves.has(tensor.inputs[0]!)) {
+      // Widen the rows that are taken, not the table.
+      const rows = emitter.op("Gather", [names.get(tensor.inputs[0]!)!, nameOf(tensor.inputs[1]!)], { axis: int(0) });
+      names.set(tensor, emitter.widened(rows));
     } else {
       const rule = emitRules[tensor.op] as EmitRule<OperatorName>;
       names.set(tensor, rule(tensor, tensor.inputs.map(nameOf), emitter));

@@ -41,11 +41,18 @@ export class Emitter {
 
   /** Adds a node with one output and returns the output's name; the same node is added once. */
   op(operator: string, inputs: readonly string[], attributes: Attributes = {}, domain = ""): string {
-    return this.once(`${domain} ${operator} ${inputs.join()} ${JSON.stringify(attributes)}`, () => {
-      const output = `t${this.#count++}`;
-      this.nodes.push({ operator, domain, name: `${operator}_${output}`, inputs, outputs: [output], attributes });
-      return output;
-    });
+    return this.once(`${domain} ${operator} ${inputs.join()} ${JSON.stringify(attributes)}`, () => this.#add(operator, inputs, attributes, domain));
+  }
+
+  #add(operator: string, inputs: readonly string[], attributes: Attributes, domain = ""): string {
+    const output = `t${this.#count++}`;
+    this.nodes.push({ operator, domain, name: `${operator}_${output}`, inputs, outputs: [output], attributes });
+    return output;
+  }
+
+  /** A half-precision value as float32, made anew at each call: a shared one would stay in memory from first to last use. */
+  widened(name: string): string {
+    return this.#add("Cast", [name], { to: int(1) });
   }
 
   /** x in another shape; a chain of changes becomes one. */
@@ -99,13 +106,13 @@ export class Emitter {
     return bytes.length > 64 ? add() : this.once(`${type}[${dims.join()}]${bytes.join()}`, add);
   }
 
-  /** A frozen weight as float32; half-precision storage is widened at each use, not when the session opens. */
+  /** A frozen weight as it lies in its file. */
   weight(name: string, shape: Shape, at: WeightLocation): string {
     return this.once(`weight ${name}`, () => {
       const dims = shape.map((dim) => numeric(dim, `a dimension of ${name}`));
       const content = { kind: "external", location: at.location, offset: at.offset, length: at.bytes } as const;
       this.initializers.push({ name, type: elementTypeOf(at.storage), dims, content });
-      return at.storage === "F32" ? name : this.op("Cast", [name], { to: int(1) });
+      return name;
     });
   }
 

@@ -20,7 +20,7 @@ export async function saveAdapter(folder: string, adapter: LoadedAdapter, model:
   const base = await fingerprintsOf(model);
   const transposed = model.inventory.linears.some(({ path, spec }) => spec.transposed && method.targets.includes(path));
   await replaceFolderAtomic(folder, async (temporary) => {
-    const config = writeLoraConfig(method.config, resolve(model.folder), method.targets, transposed);
+    const config = writeLoraConfig(method.config, model.folder, method.targets, transposed);
     await writeFileAtomic(join(temporary, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
     const tensors = [...method.tensors].map(([name, { shape }]) => ({ name, dtype: "F32", shape, data: adapter.tensors.get(name)!.data as Float32Array }));
     await writeSafetensors(join(temporary, ADAPTER_WEIGHTS), tensors, { format: "pt" });
