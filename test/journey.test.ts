@@ -76,7 +76,7 @@ describe("the main job", () => {
     const report = JSON.parse(readFileSync(join(output, "report.json"), "utf8")) as Report;
     expect(report.validation.after!.loss).toBeLessThan(0.2 * report.validation.before!.loss);
     expect(demo.out).toContain(`loss (nats per token)   ${report.validation.before!.loss.toFixed(4)}   ${report.validation.after!.loss.toFixed(4)}`);
-    const [, chatArguments] = /^chat: {3}mini-giants chat (.*)$/m.exec(demo.out)!;
+    const [, chatArguments] = /^chat: {3}npx mini-giants chat (.*)$/m.exec(demo.out)!;
     const chat = await start(["chat", ...chatArguments!.split(" "), "--greedy"], "Ada has a cow. What does it say?\n/exit\n").finished;
     expect(chat).toMatchObject({ code: 0, out: "Moo!\n" });
     const base = `${output}-model`;

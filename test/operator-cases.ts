@@ -31,7 +31,7 @@ function unary(f: (x: Tensor) => Tensor, low?: number, high?: number): OperatorC
 
 function binary(f: (a: Tensor, b: Tensor) => Tensor, low?: number, high?: number): OperatorCase[] {
   const shapes = [[[3, 5], [3, 5]], [[2, 3, 4], [4]], [[2, 3, 1], [1, 4]], [[3, 5], []], [[1, 5], [3, 5]]] as const;
-  return shapes.map(([a, b]) => ({ name: `[${a}] and [${b}]`, inputs: [at(a, low, high), at(b, low, high)], compute: ([x, y]) => f(x!, y!) }));
+  return shapes.map(([a, b]) => ({ name: `[${a.join()}] and [${b.join()}]`, inputs: [at(a, low, high), at(b, low, high)], compute: ([x, y]) => f(x!, y!) }));
 }
 
 const notDifferentiable = (shape: readonly number[], f: (x: Tensor) => Tensor): OperatorCase[] => [

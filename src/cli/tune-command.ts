@@ -31,7 +31,7 @@ export async function runTune(given: Partial<TuneOptions>, { output, signal }: C
         continue;
       }
       if (next.value === "finished") return 0;
-      output.err(`hint: mini-giants tune --output ${given.output} --resume goes on from here\n`);
+      output.err(`hint: npx mini-giants tune --output ${given.output} --resume goes on from here\n`);
       return 130;
     }
   } finally {

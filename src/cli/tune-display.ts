@@ -102,7 +102,7 @@ export class TuneDisplay {
     }
     const isAdapter = /[\\/]adapter$/.test(event.result);
     const source = isAdapter ? `--model ${quoted(event.model)} --adapter ${quoted(event.result)}` : `--model ${quoted(event.result)}`;
-    out(`\nresult: ${event.result}\nreport: ${event.report}\nchat:   mini-giants chat ${source}\n`);
+    out(`\nresult: ${event.result}\nreport: ${event.report}\nchat:   npx mini-giants chat ${source}\n`);
   }
 
   /** Prints a line; the bar makes room for it and is drawn anew below. */

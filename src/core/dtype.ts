@@ -13,11 +13,6 @@ export interface HostTensor {
   readonly data: Float32Array | Int32Array | Uint8Array;
 }
 
-/** Bytes of one element of a storage type. */
-export function storageBytes(dtype: StorageDtype): 2 | 4 {
-  return dtype === "F32" ? 4 : 2;
-}
-
 /** A float32 host tensor; checks that the data fills the shape. */
 export function floats(shape: readonly number[], data: Float32Array | readonly number[]): HostTensor {
   const array = data instanceof Float32Array ? data : Float32Array.from(data);

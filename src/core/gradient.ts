@@ -3,7 +3,7 @@ import { invariant } from "../base/errors.ts";
 import { gradientRules, type GradientRule } from "./gradient-rules.ts";
 import * as T from "./operations.ts";
 import { formatShape, sameShape } from "./shape.ts";
-import { type OperatorName, type Tensor, topologicalOrder } from "./tensor.ts";
+import type { OperatorName, Tensor } from "./tensor.ts";
 
 /** A piece of the graph that is differentiated as one: computed again in the backward pass, or by a rule of its own. */
 type Block =
@@ -139,9 +139,4 @@ function leavesInside(result: Tensor, block: Block, wanted: ReadonlySet<Tensor>)
     else stack.push(...tensor.inputs);
   }
   return leaves.toSorted((a, b) => a.id - b.id);
-}
-
-/** How many nodes a list of outputs is made of: what a graph costs to build and to read. */
-export function graphSize(outputs: readonly Tensor[]): number {
-  return topologicalOrder(outputs).length;
 }

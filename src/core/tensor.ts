@@ -72,9 +72,6 @@ export interface Tensor<Op extends OperatorName = OperatorName> {
   readonly id: number;
 }
 
-/** A total table: one entry per operator. */
-export type OperatorTable<Rule extends { [Op in OperatorName]: unknown }> = { readonly [Op in OperatorName]: Rule[Op] };
-
 /** All tensors that `roots` depend on, roots included, inputs before users. */
 export function topologicalOrder(roots: readonly Tensor[]): Tensor[] {
   const order: Tensor[] = [];
