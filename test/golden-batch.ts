@@ -35,3 +35,14 @@ export function tokenRows(batch: Pick<GoldenBatch, "input_ids" | "attention_mask
     labelIds: Int32Array.from(labelIds),
   };
 }
+
+/** Logits [B*T, V] of the batch as the reference stores them, from those of its padded form: 0 where a token is padding. */
+export function referenceLogits(padded: Float32Array, paddedLength: number, batch: Batch, vocabSize: number): Float32Array {
+  const logits = new Float32Array(batch.rows * batch.length * vocabSize);
+  batch.segments.forEach((segment, n) => {
+    if (segment === 0) return;
+    const from = Math.floor(n / batch.length) * paddedLength + (n % batch.length);
+    logits.set(padded.subarray(from * vocabSize, (from + 1) * vocabSize), n * vocabSize);
+  });
+  return logits;
+}

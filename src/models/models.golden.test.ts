@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { goldenCases, readJson } from "../../test/golden.ts";
-import { type GoldenBatch, tokenRows } from "../../test/golden-batch.ts";
+import { goldenCases, notCovered, readJson } from "../../test/golden.ts";
+import { type GoldenBatch, referenceLogits, tokenRows } from "../../test/golden-batch.ts";
 import { LOGITS, LOSS, worstExcess } from "../../test/tolerance.ts";
 import type { HostTensor } from "../core/dtype.ts";
 import { integers } from "../core/dtype.ts";
@@ -18,8 +18,8 @@ import { startEngine } from "../runtime/worker-engine.ts";
 import { openModel } from "../workbench/open-model.ts";
 import { openGenerator } from "../generate/generator.ts";
 import { decoderInputs } from "./architecture.ts";
-import { decoderFeeds } from "./feeds.ts";
-import { describeModel, supportedModelTypes } from "./registry.ts";
+import { decoderFeeds, padToBlocks } from "./feeds.ts";
+import { describeModel } from "./registry.ts";
 
 interface ModelReference {
   readonly batches: Readonly<Record<string, GoldenBatch>>;
@@ -34,11 +34,11 @@ afterAll(() => engine.close());
 
 describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
   const config = readJson<Record<string, unknown>>(folder, "config.json");
-  const covered = supportedModelTypes.includes(String(config["model_type"]));
+  const missing = notCovered(folder);
   const reference = readJson<ModelReference>(folder, "reference.json");
 
   it("gives the reference's logits and losses on every batch", async (context) => {
-    if (!covered) return context.skip(`not covered: ${name}: model_type ${String(config["model_type"])}`);
+    if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
     const model = await openModel(folder);
     const { architecture } = model;
     const plain = plainContext({ leaf: parameter });
@@ -51,15 +51,12 @@ describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
     const expected = await readSafetensorsHeader(join(folder, "expected.safetensors"));
     for (const [batchName, batch] of Object.entries(reference.batches)) {
       const made = tokenRows(batch);
+      const padded = padToBlocks(made);
       const outputs = await program.run(
-        { ...decoderFeeds(architecture, made), labelRows: integers([made.labelRows.length], made.labelRows), labelIds: integers([made.labelIds.length], made.labelIds) },
+        { ...decoderFeeds(architecture, padded), labelRows: integers([padded.labelRows.length], padded.labelRows), labelIds: integers([padded.labelIds.length], padded.labelIds) },
         { logits: "host", loss: "host" },
       );
-      const found = (outputs["logits"] as HostTensor).data as Float32Array;
-      const V = architecture.vocabSize;
-      made.segments.forEach((segment, n) => {
-        if (segment === 0) found.fill(0, n * V, (n + 1) * V);
-      });
+      const found = referenceLogits((outputs["logits"] as HostTensor).data as Float32Array, padded.length, made, architecture.vocabSize);
       const worst = worstExcess(found, await readTensor(expected.entries.get(`${batchName}.logits`)!), LOGITS);
       expect(worst.excess, `${batchName} logits[${worst.index}]: ${worst.actual}, reference ${worst.expected}`).toBeLessThanOrEqual(1);
       const mean = (outputs["loss"] as HostTensor).data[0]! / made.labelIds.length;
@@ -69,7 +66,7 @@ describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
   });
 
   it("continues greedily through the cache with the reference's tokens, alone and in a left-padded batch", async (context) => {
-    if (!covered) return context.skip(`not covered: ${name}: model_type ${String(config["model_type"])}`);
+    if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
     const model = await openModel(folder);
     const generator = await openGenerator(engine, model);
     const alone = await generator.generate([reference.greedy.prompt[0]!], { maxTokens: 32, stopTokens: [] });
@@ -83,7 +80,7 @@ describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
   const newer = join(folder, "config_v5.json");
   if (existsSync(newer)) {
     it("reads the configuration the same way as transformers 5 writes it", (context) => {
-      if (!covered) return context.skip(`not covered: ${name}: model_type ${String(config["model_type"])}`);
+      if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
       const { forward: _forward, ...older } = describeModel(config, "config.json");
       expect(describeModel(readJson(newer), newer)).toMatchObject(older);
     });

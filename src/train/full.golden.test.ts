@@ -1,12 +1,10 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { goldenCases, goldenFolder, readJson } from "../../test/golden.ts";
+import { goldenCases, goldenFolder, notCovered, readJson } from "../../test/golden.ts";
 import type { GoldenBatch } from "../../test/golden-batch.ts";
 import { expectGradients, expectTraining, type GoldenTraining, lossAndGradients } from "../../test/golden-learner.ts";
 import { LOSS, worstExcess } from "../../test/tolerance.ts";
 import { readSafetensorsHeader } from "../io/safetensors.ts";
-import { supportedModelTypes } from "../models/registry.ts";
 import { full } from "../peft/full.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
@@ -22,9 +20,7 @@ afterAll(() => engine.close());
 /** The base of a case, or what is missing to use it. */
 function baseOf(modelName: string): { readonly folder: string; readonly missing: string | undefined } {
   const folder = join(goldenFolder(), "models", modelName);
-  if (!existsSync(join(folder, "config.json"))) return { folder, missing: `base models/${modelName} is not in the golden folder` };
-  const modelType = String(readJson<Record<string, unknown>>(folder, "config.json")["model_type"]);
-  return { folder, missing: supportedModelTypes.includes(modelType) ? undefined : `model_type ${modelType}` };
+  return { folder, missing: notCovered(folder) };
 }
 
 describe.each(goldenCases("full_grads"))("full_grads/$name", ({ name, folder }) => {
