@@ -13,8 +13,8 @@ import type { OpenModel } from "../src/workbench/open-model.ts";
 import { MAPPED_WEIGHTS } from "../src/workbench/session.ts";
 
 export interface LogitsProgram {
-  /** [B*T*V] of a batch of any length. */
-  of(batch: Batch): Promise<Float32Array>;
+  /** [B*T*V] of a batch of any length, with the adapter's tensors as they were when opened, or others. */
+  of(batch: Batch, tensors?: LoadedAdapter["tensors"]): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -25,11 +25,10 @@ export async function openLogits(engine: Engine, model: OpenModel, adapter?: Loa
   const hidden = architecture.forward(context, decoderInputs(architecture));
   const graph = emit({ logits: context.linear(architecture.head.path, hidden, architecture.head.spec) }, { target: engine.device, weights: model.locate });
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
-  const fixed = Object.fromEntries([...leaves.keys()].map((name) => [name, adapter!.tensors.get(name)!]));
   return {
-    async of(batch) {
+    async of(batch, tensors = adapter?.tensors) {
       const padded = padToBlocks(batch);
-      const feeds: Record<string, HostTensor> = { ...decoderFeeds(architecture, padded), ...fixed };
+      const feeds: Record<string, HostTensor> = { ...decoderFeeds(architecture, padded), ...Object.fromEntries([...leaves.keys()].map((name) => [name, tensors!.get(name)!])) };
       const { logits } = await program.run(Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])), { logits: "host" });
       const all = (logits as HostTensor).data as Float32Array;
       const V = architecture.vocabSize;

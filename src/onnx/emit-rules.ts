@@ -112,8 +112,8 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   scatterAdd: (node, [ids, updates], e) => {
     const zeros = e.op("ConstantOfShape", [e.shape(node.shape)]);
     const indices = e.op("Cast", [e.op("Unsqueeze", [ids!, e.int64([1])])], { to: int(7) });
-    if (e.target !== "cpu") return e.op("ScatterND", [zeros, indices, updates!], { reduction: text("add") });
-    // ScatterND adds rows from several threads without a lock: rows that fall on one place get lost. ScatterElements goes one by one.
+    // Not ScatterND: on the CPU, where other devices fall back to, it adds rows from several threads without a lock, and rows
+    // that fall on one place get lost. ScatterElements goes one by one.
     const spread = e.op("Expand", [indices, e.shape(node.inputs[1]!.shape)]);
     return e.op("ScatterElements", [zeros, spread, updates!], { axis: int(0), reduction: text("add") });
   },
