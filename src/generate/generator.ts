@@ -1,13 +1,12 @@
 /** Generates tokens with a KV cache that stays on the device, for one prompt or a left-padded batch of them. */
-import { type HostTensor, floats, integers } from "../core/dtype.ts";
+import { invariant } from "../base/errors.ts";
 import { gather, input } from "../core/operations.ts";
 import { cachedDecoderInputs } from "../models/architecture.ts";
-import { decoderFeeds } from "../models/feeds.ts";
 import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
+import { type CachedProgram, KeyValueCache } from "./cache.ts";
 import { adapt } from "../peft/adapt.ts";
-import type { Engine, Program, Resident } from "../runtime/engine.ts";
-import { invariant } from "../base/errors.ts";
+import type { Engine, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import { MAPPED_WEIGHTS } from "../workbench/session.ts";
 import type { OpenModel } from "../workbench/open-model.ts";
@@ -55,107 +54,72 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  return {
-    generate: (prompts, options) => decode(engine, program, model, Object.keys(present), adapterFeeds, prompts, options),
-    async close() {
-      await engine.release(...Object.values(adapterFeeds));
-      await program.close();
-    },
-  };
+  return new CachedGenerator({ engine, program, architecture, presentNames: Object.keys(present), adapterFeeds });
 }
 
-/** Where a batch of texts stands: what each cached key is, and the tokens that come next. */
-interface State {
-  readonly B: number;
-  /** Per row, positions and segments of all tokens so far; segment 0 is padding on the left. */
-  readonly positions: number[][];
-  readonly segments: number[][];
-  cache: Readonly<Record<string, HostTensor | Resident>>;
+class CachedGenerator implements Generator {
+  readonly #on: CachedProgram;
+  /** The last single text's cache: what the next prompt has in common with it need not be run again. */
+  #last: KeyValueCache | undefined;
+
+  constructor(on: CachedProgram) {
+    this.#on = on;
+  }
+
+  async generate(prompts: readonly (readonly number[])[], options: DecodeOptions): Promise<number[][]> {
+    invariant(prompts.every((prompt) => prompt.length > 0), "a prompt needs at least one token");
+    const [only] = prompts;
+    const reused = prompts.length === 1 ? (this.#last?.rewindTo(only!) ?? 0) : 0;
+    if (reused === 0) await this.#forget();
+    const cache = this.#last ?? new KeyValueCache(this.#on, prompts.length);
+    this.#last = undefined;
+    try {
+      const results = await decode(cache, prompts, prompts.map((prompt) => prompt.slice(reused)), this.#on.architecture.vocabSize, options);
+      if (prompts.length === 1) this.#last = cache;
+      return results;
+    } finally {
+      if (this.#last !== cache) await cache.release();
+    }
+  }
+
+  async #forget(): Promise<void> {
+    await this.#last?.release();
+    this.#last = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#forget();
+    await this.#on.engine.release(...Object.values(this.#on.adapterFeeds));
+    await this.#on.program.close();
+  }
 }
 
+/** Runs `pending`, what of the prompts is not cached yet, and then token by token. */
 async function decode(
-  engine: Engine,
-  program: Program,
-  model: OpenModel,
-  presentNames: readonly string[],
-  adapterFeeds: Readonly<Record<string, Resident>>,
+  cache: KeyValueCache,
   prompts: readonly (readonly number[])[],
+  pending: readonly (readonly number[])[],
+  V: number,
   { maxTokens, stopTokens, choosers, onToken, signal }: DecodeOptions,
 ): Promise<number[][]> {
-  invariant(prompts.every((prompt) => prompt.length > 0), "a prompt needs at least one token");
-  const { numKeyValueHeads: K, headDim: D, vocabSize: V } = model.architecture;
-  const B = prompts.length;
-  const longest = Math.max(...prompts.map((prompt) => prompt.length));
-  const empty = floats([B, K, 0, D], new Float32Array(0));
-  const state: State = { B, positions: prompts.map(() => []), segments: prompts.map(() => []), cache: Object.fromEntries(presentNames.map((name) => [name, empty])) };
   const results: number[][] = prompts.map(() => []);
   const ended = prompts.map(() => false);
   const stops = new Set(stopTokens);
-
-  let tokens = prompts.map((prompt) => [...Array.from({ length: longest - prompt.length }, () => 0), ...prompt]);
-  tokens.forEach((row, b) => {
-    const padding = longest - prompts[b]!.length;
-    row.forEach((_, t) => {
-      state.positions[b]!.push(Math.max(0, t - padding));
-      state.segments[b]!.push(t < padding ? 0 : 1);
-    });
-  });
-  try {
-    for (let step = 0; step < maxTokens && !signal?.aborted; step++) {
-      const logits = await forward(engine, program, model, presentNames, adapterFeeds, state, tokens);
-      tokens = results.map((result, b) => {
-        if (ended[b]) return [0];
-        const token = (choosers?.[b] ?? greedy).next(logits.subarray(b * V, (b + 1) * V), [...prompts[b]!, ...result]);
-        if (stops.has(token)) {
-          ended[b] = true;
-          return [0];
-        }
-        result.push(token);
-        if (onToken?.(b, token) === false) ended[b] = true;
-        return [token];
-      });
-      if (ended.every(Boolean)) break;
-      for (let b = 0; b < B; b++) {
-        state.positions[b]!.push(state.positions[b]!.at(-1)! + 1);
-        state.segments[b]!.push(1);
+  let tokens = pending;
+  for (let step = 0; step < maxTokens && !signal?.aborted; step++) {
+    const logits = await cache.append(tokens);
+    tokens = results.map((result, b) => {
+      if (ended[b]) return [0];
+      const token = (choosers?.[b] ?? greedy).next(logits.subarray(b * V, (b + 1) * V), [...prompts[b]!, ...result]);
+      if (stops.has(token)) {
+        ended[b] = true;
+        return [0];
       }
-    }
-  } finally {
-    await releaseCache(engine, state.cache);
+      result.push(token);
+      if (onToken?.(b, token) === false) ended[b] = true;
+      return [token];
+    });
+    if (ended.every(Boolean)) break;
   }
   return results;
-}
-
-async function releaseCache(engine: Engine, cache: State["cache"]): Promise<void> {
-  await engine.release(...Object.values(cache).filter((tensor): tensor is Resident => "id" in tensor));
-}
-
-/** Runs the newest tokens of every row; the cache moves on. Returns the logits after each row's last token, [B*V]. */
-async function forward(
-  engine: Engine,
-  program: Program,
-  model: OpenModel,
-  presentNames: readonly string[],
-  adapterFeeds: Readonly<Record<string, Resident>>,
-  state: State,
-  tokens: readonly (readonly number[])[],
-): Promise<Float32Array> {
-  const { B } = state;
-  const T = tokens[0]!.length;
-  const S = state.positions[0]!.length;
-  const newest = (rows: readonly number[][]): Int32Array => Int32Array.from(rows.flatMap((row) => row.slice(S - T)));
-  const feeds: Record<string, HostTensor | Resident> = {
-    ...adapterFeeds,
-    ...decoderFeeds(model.architecture, { rows: B, length: T, tokens: Int32Array.from(tokens.flat()), positions: newest(state.positions), segments: newest(state.segments) }),
-    keyPositions: integers([B, S], state.positions.flat()),
-    keySegments: integers([B, S], state.segments.flat()),
-    lastRows: integers([B], Array.from({ length: B }, (_, b) => (b + 1) * T - 1)),
-  };
-  for (const name of presentNames) feeds[name.replace("present", "past")] = state.cache[name]!;
-  const used = Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!]));
-  const outputs = await program.run(used, { logits: "host", ...Object.fromEntries(presentNames.map((name) => [name, "resident" as const])) });
-  const { logits, ...present } = outputs;
-  await releaseCache(engine, state.cache);
-  state.cache = present;
-  return (logits as HostTensor).data as Float32Array;
 }
