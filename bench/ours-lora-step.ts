@@ -35,6 +35,7 @@ const learner = await createLearner({
   optimizer: ADAMW,
   maxGradNorm: 1,
   recompute: values.recompute,
+  packWeights: true, // as tune does
   ...(values.profile !== undefined && { profilePrefix: values.profile }),
 });
 const batch = makeBatch(Number(values.batch), Number(values.length), Number(values.labelled), model.architecture.vocabSize);

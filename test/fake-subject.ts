@@ -12,7 +12,7 @@ export function fakeSubject(learner: FakeLearner, changes: Partial<TuneSubject> 
     threads: 1,
     memory: {
       layers: 2, width: 8, heads: 2, keyValueHeads: 2, headWidth: 4, feedForward: 16, vocabulary: 100,
-      totalParameters: 80, trainableParameters: 8, weightBytes: 4, rows: 2, length: 6, labels: 6, recompute: false,
+      totalParameters: 80, trainableParameters: 8, weightBytes: 4, rows: 2, length: 6, labels: 6, recompute: false, packed: false,
     },
     train: fakeSource(5, 1),
     validation: fakePlan(2, 99),

@@ -7,7 +7,7 @@ import { decoderFeeds, padToBlocks } from "../models/feeds.ts";
 import { DROPOUT_ROWS, dropoutRows } from "../nn/dropout.ts";
 import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
-import type { Engine, Fetch, Program, Resident } from "../runtime/engine.ts";
+import type { Engine, Fetch, Program, ProgramOptions, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import type { OpenModel } from "../workbench/open-model.ts";
 import { MAPPED_WEIGHTS } from "../workbench/session.ts";
@@ -25,6 +25,8 @@ export interface LearnerOptions {
   /** Weight decay on all trained tensors, or on matrices only (as transformers' Trainer). */
   readonly decay?: "all" | "matrices";
   readonly recompute?: boolean;
+  /** Packs the step's float32 weights in private memory for speed; never together with `recompute`, which is for memory. */
+  readonly packWeights?: boolean;
   /** Whether the method drops anything; without it masks are not computed. */
   readonly dropout?: boolean;
   readonly profilePrefix?: string;
@@ -38,17 +40,20 @@ export interface GraphLearner extends Learner {
 /** Opens the step's programs and puts the trained tensors on the device. */
 export async function createLearner(options: LearnerOptions): Promise<GraphLearner> {
   const { engine, model, adapter } = options;
-  const open = (graph: Record<string, Tensor>, profilePrefix?: string): Promise<Program> =>
+  const open = (graph: Record<string, Tensor>, more: ProgramOptions = {}): Promise<Program> =>
     engine.open(encodeModel(emit(graph, { target: engine.device, weights: model.locate })), {
       weightsFolder: model.weightsFolder,
       sessionConfig: MAPPED_WEIGHTS,
-      ...(profilePrefix !== undefined && { profilePrefix }),
+      ...more,
     });
   const graph = stepGraph(model.architecture, adapter.method, { recompute: options.recompute ?? false, dropout: options.dropout ?? false });
   const trained: TrainedTensor[] = [...adapter.method.tensors]
     .filter(([name]) => gradientOf(name) in graph)
     .map(([name, { shape }]) => ({ name, shape, decays: options.decay === "all" || shape.length > 1 }));
-  const step = await open(graph, options.profilePrefix);
+  const step = await open(graph, {
+    ...(options.packWeights && !options.recompute && { sessionConfig: {} }),
+    ...(options.profilePrefix !== undefined && { profilePrefix: options.profilePrefix }),
+  });
   const learner = new EngineLearner(options, trained, step, open);
   await learner.load({ parameters: adapter.tensors, firstMoments: new Map(), secondMoments: new Map(), updates: 0 });
   return learner;

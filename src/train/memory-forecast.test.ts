@@ -5,7 +5,7 @@ import { checkMemory, forecastMemory, savingsOf, type MemorySetting } from "./me
 /** SmolLM2-135M with LoRA of rank 16 on all linear layers. */
 const setting: MemorySetting = {
   layers: 30, width: 576, heads: 9, keyValueHeads: 3, headWidth: 64, feedForward: 1536, vocabulary: 49152,
-  totalParameters: 134_515_008 + 4_884_480, trainableParameters: 4_884_480, weightBytes: 4, rows: 4, length: 256, labels: 1020, recompute: false,
+  totalParameters: 134_515_008 + 4_884_480, trainableParameters: 4_884_480, weightBytes: 4, rows: 4, length: 256, labels: 1020, recompute: false, packed: false,
 };
 
 describe("memory forecast", () => {

@@ -21,6 +21,8 @@ export interface MemorySetting {
   /** The most labelled positions in a micro-batch. */
   readonly labels: number;
   readonly recompute: boolean;
+  /** Whether frozen weights lie in memory a second time, packed for the products. */
+  readonly packed: boolean;
 }
 
 export interface MemoryForecast {
@@ -65,7 +67,7 @@ export function forecastMemory(setting: MemorySetting): MemoryForecast {
   const perLayer = FLOAT * (tokens * perToken + COPIES.attention * setting.rows * setting.heads * setting.length ** 2);
   const blockInputs = FLOAT * tokens * setting.width * setting.layers;
   const parts: MemoryParts = {
-    weights: frozen * setting.weightBytes,
+    weights: frozen * setting.weightBytes * (setting.packed ? 2 : 1),
     trainables: FLOAT * COPIES.trainable * setting.trainableParameters,
     optimiser: FLOAT * COPIES.optimiser * setting.trainableParameters,
     activations: (setting.recompute ? blockInputs : perLayer * setting.layers) + COPIES.backward * perLayer,
@@ -86,8 +88,9 @@ export function savingsOf(setting: MemorySetting, loraParameters?: number): Savi
   const savings: Saving[] = [];
   const half = { ...setting, rows: Math.ceil(setting.rows / 2), labels: Math.ceil(setting.labels / 2) };
   const short = { ...setting, length: Math.ceil(setting.length / 2), labels: Math.ceil(setting.labels / 2) };
+  if (setting.packed) savings.push({ words: "--no-pack-weights", setting: { ...setting, packed: false } });
   if (setting.rows > 1) savings.push({ words: `--batch-size ${half.rows} with twice the --gradient-accumulation`, setting: half });
-  if (!setting.recompute) savings.push({ words: "--recompute", setting: { ...setting, recompute: true } });
+  if (!setting.recompute) savings.push({ words: "--recompute", setting: { ...setting, recompute: true, packed: false } });
   if (setting.length > 64) savings.push({ words: `--max-length ${short.length}`, setting: short });
   if (loraParameters !== undefined) savings.push({ words: "--method lora", setting: { ...setting, trainableParameters: loraParameters } });
   return savings;

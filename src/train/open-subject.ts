@@ -163,7 +163,7 @@ class GraphSubject implements TuneSubject {
   }
 
   async createLearner(): Promise<Learner> {
-    const { seed, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm, recompute, loraDropout, method } = this.#options;
+    const { seed, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm, recompute, packWeights, loraDropout, method } = this.#options;
     this.#learner = await createLearner({
       engine: this.#engine,
       model: this.#model,
@@ -171,6 +171,7 @@ class GraphSubject implements TuneSubject {
       optimizer: { beta1: adamBeta1, beta2: adamBeta2, epsilon: adamEpsilon, weightDecay },
       maxGradNorm,
       recompute,
+      packWeights,
       dropout: method === "lora" && loraDropout > 0,
     });
     return this.#learner;
@@ -270,5 +271,6 @@ function memorySetting(options: TuneOptions, model: OpenModel, trainable: number
     length: largest.length,
     labels: Math.max(0, ...plans.map(labelsOf)),
     recompute: options.recompute,
+    packed: options.packWeights && !options.recompute && options.method !== "full" && weightBytes === 4 * parameterCount,
   };
 }

@@ -55,6 +55,7 @@ export interface TuneOptions {
   readonly device: "auto" | "cpu" | "webgpu" | "cuda";
   readonly threads?: number;
   readonly recompute: boolean;
+  readonly packWeights: boolean;
   readonly memoryLimit?: number;
 }
 
@@ -115,6 +116,7 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   device: { group: MACHINE, type: "enum", choices: ["auto", "cpu", "webgpu", "cuda"], default: "auto", help: "where to compute" },
   threads: { group: MACHINE, type: "integer", minimum: 1, defaultText: "physical cores", help: "threads of one operator on the CPU" },
   recompute: { group: MACHINE, type: "boolean", default: false, help: "recompute each block in the backward pass: less memory, about a third more time" },
+  packWeights: { group: MACHINE, type: "boolean", default: true, help: "keep float32 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute" },
   memoryLimit: { group: MACHINE, type: "bytes", inRecipe: false, defaultText: "what is available", help: "memory the run may use" },
 };
 
