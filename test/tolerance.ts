@@ -8,6 +8,13 @@ export interface Tolerance {
 /** Logits: float32 noise of the reference itself against float64 is 3e-6 … 3e-5 on logits up to 25. */
 export const LOGITS: Tolerance = { absolute: 1e-4, relative: 1e-5 };
 
+/**
+ * Logits of a model stored in half precision against the same in float32, relative to the largest logit: weights are
+ * rounded by up to 2⁻¹² (F16) or 2⁻⁹ (BF16) of themselves, and small models with logits of cancelling terms show up to
+ * ten times that.
+ */
+export const HALF_LOGITS: Readonly<Record<"F16" | "BF16", number>> = { F16: 10 * 2 ** -12, BF16: 10 * 2 ** -9 };
+
 /** Mean loss: the reference's own noise is below 2e-6. */
 export const LOSS: Tolerance = { absolute: 1e-5, relative: 0 };
 
