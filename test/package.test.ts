@@ -1,0 +1,42 @@
+/** What would be published: everything that is needed, and nothing else. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const PROJECT = fileURLToPath(new URL("..", import.meta.url));
+const MANIFEST = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8")) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+  readonly exports: { readonly ".": Readonly<Record<string, string>> };
+  readonly bin: Readonly<Record<string, string>>;
+  readonly imports: Readonly<Record<string, string>>;
+};
+
+test("the archive holds the program, its types and its papers, and no tests, sources or data", () => {
+  const json = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: PROJECT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const packed = JSON.parse(json) as { readonly files: readonly { readonly path: string }[] }[] | Readonly<Record<string, { readonly files: readonly { readonly path: string }[] }>>;
+  const [archive] = Object.values(packed);
+  const paths = archive!.files.map(({ path }) => path);
+  const named = [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)].map((path) => path.replace(/^\.\//, ""));
+  for (const path of [...named, "README.md", "LICENSE", "CHANGELOG.md", "ARCHITECTURE.md", "docs/cli.md", "package.json"]) expect(paths).toContain(path);
+  expect(paths.filter((path) => !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$/.test(path))).toEqual([]);
+  expect(paths.filter((path) => path.includes(".test."))).toEqual([]);
+});
+
+test("the files that the manifest names are built", () => {
+  for (const path of [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)]) expect(existsSync(join(PROJECT, path)), path).toBe(true);
+  expect(readFileSync(join(PROJECT, MANIFEST.bin["mini-giants"]!), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+});
+
+test("versions are exact, and the lock file names no registry", () => {
+  for (const [name, version] of Object.entries({ ...MANIFEST.dependencies, ...MANIFEST.devDependencies })) expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+  const lock = readFileSync(join(PROJECT, "package-lock.json"), "utf8");
+  expect(lock).not.toContain('"resolved"');
+});
+
+test("importing the package starts no thread", () => {
+  const script = `const m = await import("mini-giants"); console.log(typeof m.tune, process.getActiveResourcesInfo().includes("MessagePort"));`;
+  expect(execFileSync(process.execPath, ["--input-type=module", "--eval", script], { cwd: PROJECT, encoding: "utf8" })).toBe("function false\n");
+});
