@@ -1,6 +1,6 @@
 /** Dropout whose mask is computed in the graph from a few numbers per run, so that it repeats and costs no transfer. */
 import { Random } from "../base/random.ts";
-import { add, constant, floor, input, lessOrEqual, mul, scalar, scale, sub, where } from "../core/operations.ts";
+import { add, constant, floor, gather, input, lessOrEqual, mul, scalar, scale, sub, where } from "../core/operations.ts";
 import { numeric, type Dim } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 
@@ -17,11 +17,14 @@ const SPREAD = 1024;
  *   uᵢⱼ = frac(S·aᵢ·bⱼ),  cᵢ = ½ + ½·frac(4S·aᵢ),  vᵢⱼ = frac(S·(1 + uᵢⱼ)·(cᵢ + dⱼ))
  *
  * One round alone would give rows (columns) of nearly equal aᵢ (bⱼ) nearly equal masks.
+ * A tensor of only some of the rows, those that `picked` [N] numbers, has their aᵢ.
  */
-export function dropoutFrom(rows: Dim): (x: Tensor, rate: number, path: string) => Tensor {
-  const a = input(DROPOUT_ROWS, "float32", [rows, 1]);
-  const c = add(scalar(0.5), scale(fraction(scale(a, 4 * SPREAD)), 0.5));
+export function dropoutFrom(rows: Dim, picked?: Tensor): (x: Tensor, rate: number, path: string) => Tensor {
+  const all = input(DROPOUT_ROWS, "float32", [rows, 1]);
+  const some = picked === undefined ? undefined : gather(all, picked);
   return (x, rate, path) => {
+    const a = some !== undefined && x.shape[0] === some.shape[0] ? some : all;
+    const c = add(scalar(0.5), scale(fraction(scale(a, 4 * SPREAD)), 0.5));
     const width = numeric(x.shape[1], "the width of a dropped tensor");
     const random = Random.named(0, path);
     const perColumn = (draw: () => number): Tensor => constant({ dtype: "float32", shape: [1, width], data: Float32Array.from({ length: width }, draw) });

@@ -25,9 +25,10 @@ export interface LossGraphOptions {
  * tensors, and `dropout.rows` when something is dropped. Only labelled rows reach the head.
  */
 export function lossGraph(architecture: Architecture, method: AdaptationMethod | undefined, options: LossGraphOptions = {}): LossGraph {
-  const { context, leaves } = adapt(method, { recompute: options.recompute ?? false, ...(options.dropout && { dropout: dropoutFrom(ROWS) }) });
+  const labelRows = input("labelRows", "int32", ["N"]);
+  const { context, leaves } = adapt(method, { recompute: options.recompute ?? false, ...(options.dropout && { dropout: dropoutFrom(ROWS, labelRows) }) });
   const hidden = architecture.forward(context, decoderInputs(architecture));
-  const rows = gather(hidden, input("labelRows", "int32", ["N"]));
+  const rows = gather(hidden, labelRows);
   const { path, spec } = architecture.head;
   const loss = crossEntropy(context.linear(path, rows, spec), context.linearAt(path, rows, input("labelIds", "int32", ["N"]), spec));
   return { lossSum: sumAll(loss), leaves };
