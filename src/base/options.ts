@@ -32,7 +32,7 @@ type Kind =
   | { readonly type: "boolean" }
   | ({ readonly type: "integer" | "number" } & NumberLimits)
   | { readonly type: "bytes" }
-  | { readonly type: "string" | "path" }
+  | { readonly type: "string" | "path"; /** An empty text means something. */ readonly mayBeEmpty?: boolean }
   | { readonly type: "enum"; readonly choices: readonly string[] }
   /**
    * A text is cut at its commas; not where it has the characters of regular expressions and `commas` is "unlessPattern",
@@ -110,7 +110,7 @@ export function readOption(record: OptionRecord, raw: unknown, where: string): u
     case "string":
     case "path":
       if (typeof raw === "number") return String(raw);
-      return typeof raw === "string" && raw !== "" ? raw : fail(record.type === "path" ? "a path" : "a text");
+      return typeof raw === "string" && (raw !== "" || record.mayBeEmpty === true) ? raw : fail(record.type === "path" ? "a path" : "a text");
     case "enum": {
       if (typeof raw === "string" && record.choices.includes(raw)) return raw;
       const meant = typeof raw === "string" ? nearestName(raw, record.choices) : undefined;

@@ -53,7 +53,7 @@ const SAMPLING_FLAGS: OptionTable<SamplingFlags> = {
 
 export const GENERATE_OPTIONS: OptionTable<GenerateOptions> = {
   ...SOURCE,
-  prompt: { group: TEXT, type: "string", required: true, help: "text to continue" },
+  prompt: { group: TEXT, type: "string", required: true, mayBeEmpty: true, help: "text to continue; an empty one begins from nothing" },
   ...SAMPLING_FLAGS,
 };
 
