@@ -1,8 +1,8 @@
 /** docs/cli.md is made from the option records; it is written anew by `npm run docs`. */
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
-import { runCli } from "../src/cli/run.ts";
-import { VERBS } from "../src/cli/verbs.ts";
+import { runCli } from "./run.ts";
+import { VERBS } from "./verbs.ts";
 
 const INTRODUCTION = `# The command line
 
@@ -27,5 +27,5 @@ async function helpOf(verb: string): Promise<string> {
 test("docs/cli.md holds the help of every verb", async () => {
   const parts = [INTRODUCTION];
   for (const [verb, { summary }] of Object.entries(VERBS)) parts.push(`## ${verb}: ${summary}\n\n\`\`\`text\n${await helpOf(verb)}\`\`\`\n`);
-  await expect(parts.join("\n")).toMatchFileSnapshot("../docs/cli.md");
+  await expect(parts.join("\n")).toMatchFileSnapshot("../../docs/cli.md");
 });
