@@ -35,7 +35,9 @@ const learner = await createLearner({
   optimizer: ADAMW,
   maxGradNorm: 1,
   recompute: values.recompute,
-  packWeights: true, // as tune does
+  // As tune does.
+  packWeights: true,
+  longestRow: Number(values.length),
   ...(values.profile !== undefined && { profilePrefix: values.profile }),
 });
 const batch = makeBatch(Number(values.batch), Number(values.length), Number(values.labelled), model.architecture.vocabSize);

@@ -35,7 +35,7 @@ export interface Architecture {
 export interface DecoderInputs {
   readonly tokens: Tensor; // [B, T] int32
   readonly positions: Tensor; // [B, T] int32
-  /** T: "4*Q" without a cache (`QUERY_BLOCKS` blocks of queries), "T" with one. */
+  /** T: without a cache a number of blocks of queries, such as "4*Q"; with one "T". */
   readonly length: Dim;
   /** Attention masks for groups of query heads and a window size, one per block of queries; made once and shared by the layers. */
   readonly masks: (group: number, window?: number) => readonly Tensor[];
@@ -45,25 +45,26 @@ export interface DecoderInputs {
 }
 
 /** Length of a row without a cache: a multiple of the number of query blocks. */
-export const LENGTH: Dim = product([QUERY_BLOCKS, "Q"]);
+export function lengthOf(queryBlocks: number): Dim {
+  return product([queryBlocks, "Q"]);
+}
 
-/** The flattened number of tokens of a batch without a cache. */
-export const ROWS: Dim = product(["B", LENGTH]);
 
 /** Length of keys and values once the new tokens stand behind the cached ones. */
 export const CACHED_LENGTH: string = total(["P", "T"]) as string;
 
 /** Inputs of a graph without a cache: training and scoring. */
-export function decoderInputs(architecture: Architecture): DecoderInputs {
-  const token = (name: string): Tensor => input(name, "int32", ["B", LENGTH]);
+export function decoderInputs(architecture: Architecture, queryBlocks: number = QUERY_BLOCKS): DecoderInputs {
+  const length = lengthOf(queryBlocks);
+  const token = (name: string): Tensor => input(name, "int32", ["B", length]);
   const [tokens, positions, segments] = [token("tokens"), token("positions"), token("segments")];
   const maskInputs = { positions, segments, keyPositions: positions, keySegments: segments };
   return {
     tokens,
     positions,
-    length: LENGTH,
+    length,
     masks: sharedMasks(maskInputs),
-    rotary: rotaryInputs(architecture, LENGTH),
+    rotary: rotaryInputs(architecture, length),
     cache: () => undefined,
   };
 }

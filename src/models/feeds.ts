@@ -29,9 +29,9 @@ export function decoderFeeds(architecture: Architecture, { rows: B, length: T, t
 }
 
 /** The same rows with padding behind them, so that their length is a multiple of the query blocks; labelled rows move along. */
-export function padToBlocks<Rows extends TokenRows & { readonly labelRows: Int32Array }>(batch: Rows): Rows {
+export function padToBlocks<Rows extends TokenRows & { readonly labelRows: Int32Array }>(batch: Rows, queryBlocks: number = QUERY_BLOCKS): Rows {
   const { rows: B, length: T } = batch;
-  const length = Math.ceil(T / QUERY_BLOCKS) * QUERY_BLOCKS;
+  const length = Math.ceil(T / queryBlocks) * queryBlocks;
   if (length === T) return batch;
   const widen = (values: Int32Array): Int32Array => {
     const wide = new Int32Array(B * length);

@@ -5,6 +5,7 @@ import type { Tensor } from "../core/tensor.ts";
 import type { Batch } from "../data/batch.ts";
 import { decoderFeeds, padToBlocks } from "../models/feeds.ts";
 import { DROPOUT_ROWS, dropoutRows } from "../nn/dropout.ts";
+import { QUERY_BLOCKS, queryBlocksFor } from "../nn/mask.ts";
 import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import type { Engine, Fetch, Program, ProgramOptions, Resident } from "../runtime/engine.ts";
@@ -29,6 +30,8 @@ export interface LearnerOptions {
   readonly packWeights?: boolean;
   /** Whether the method drops anything; without it masks are not computed. */
   readonly dropout?: boolean;
+  /** The longest row that will come, in tokens: it decides how attention is cut into blocks. */
+  readonly longestRow?: number;
   readonly profilePrefix?: string;
 }
 
@@ -46,7 +49,8 @@ export async function createLearner(options: LearnerOptions): Promise<GraphLearn
       sessionConfig: MAPPED_WEIGHTS,
       ...more,
     });
-  const graph = stepGraph(model.architecture, adapter.method, { recompute: options.recompute ?? false, dropout: options.dropout ?? false });
+  const queryBlocks = options.longestRow === undefined ? QUERY_BLOCKS : queryBlocksFor(options.longestRow);
+  const graph = stepGraph(model.architecture, adapter.method, { recompute: options.recompute ?? false, dropout: options.dropout ?? false, queryBlocks });
   const trained: TrainedTensor[] = [...adapter.method.tensors]
     .filter(([name]) => gradientOf(name) in graph)
     .map(([name, { shape }]) => ({ name, shape, decays: options.decay === "all" || shape.length > 1 }));
@@ -54,7 +58,7 @@ export async function createLearner(options: LearnerOptions): Promise<GraphLearn
     ...(options.packWeights && !options.recompute && { sessionConfig: {} }),
     ...(options.profilePrefix !== undefined && { profilePrefix: options.profilePrefix }),
   });
-  const learner = new EngineLearner(options, trained, step, open);
+  const learner = new EngineLearner(options, queryBlocks, trained, step, open);
   await learner.load({ parameters: adapter.tensors, firstMoments: new Map(), secondMoments: new Map(), updates: 0 });
   return learner;
 }
@@ -63,6 +67,7 @@ class EngineLearner implements GraphLearner {
   readonly trainableParameters: number;
   readonly totalParameters: number;
   readonly #options: LearnerOptions;
+  readonly #queryBlocks: number;
   readonly #trained: readonly TrainedTensor[];
   readonly #step: Program;
   readonly #open: (graph: Record<string, Tensor>) => Promise<Program>;
@@ -72,8 +77,9 @@ class EngineLearner implements GraphLearner {
   #gradients: Record<string, Resident> | undefined;
   #updates = 0;
 
-  constructor(options: LearnerOptions, trained: readonly TrainedTensor[], step: Program, open: (graph: Record<string, Tensor>) => Promise<Program>) {
+  constructor(options: LearnerOptions, queryBlocks: number, trained: readonly TrainedTensor[], step: Program, open: (graph: Record<string, Tensor>) => Promise<Program>) {
     this.#options = options;
+    this.#queryBlocks = queryBlocks;
     this.#trained = trained;
     this.#step = step;
     this.#open = open;
@@ -90,7 +96,7 @@ class EngineLearner implements GraphLearner {
   }
 
   #feeds(program: Program, batch: Batch, extra: Readonly<Record<string, HostTensor | Resident>>): Record<string, HostTensor | Resident> {
-    const padded = padToBlocks(batch);
+    const padded = padToBlocks(batch, this.#queryBlocks);
     const all: Record<string, HostTensor | Resident> = {
       ...this.#tensors,
       ...decoderFeeds(this.#options.model.architecture, padded),
@@ -105,7 +111,7 @@ class EngineLearner implements GraphLearner {
     if (batch.labelIds.length === 0) return { lossSum: 0 };
     await this.#closeEvaluation();
     const { engine } = this.#options;
-    const rows = batch.rows * padToBlocks(batch).length;
+    const rows = batch.rows * padToBlocks(batch, this.#queryBlocks).length;
     const feeds = this.#feeds(this.#step, batch, {
       scale: floats([], [scale]),
       ...(this.#step.inputNames.includes(DROPOUT_ROWS) && { [DROPOUT_ROWS]: floats([rows, 1], dropoutRows(rows, dropoutSeed)) }),
@@ -168,7 +174,7 @@ class EngineLearner implements GraphLearner {
   async evaluate(batch: Batch): Promise<{ lossSum: number }> {
     if (batch.labelIds.length === 0) return { lossSum: 0 };
     const { model, adapter } = this.#options;
-    const program = await this.#program("evaluation", () => ({ lossSum: lossGraph(model.architecture, adapter.method).lossSum }));
+    const program = await this.#program("evaluation", () => ({ lossSum: lossGraph(model.architecture, adapter.method, { queryBlocks: this.#queryBlocks }).lossSum }));
     const { lossSum } = await program.run(this.#feeds(program, batch, {}), { lossSum: "host" });
     return { lossSum: (lossSum as HostTensor).data[0]! };
   }

@@ -1,6 +1,7 @@
 /** How much memory a training step will need: a formula over the model's dimensions and the batch, calibrated by measurement. */
 import { formatBytes } from "../base/units.ts";
 import { GiantError } from "../base/errors.ts";
+import { queryBlocksFor } from "../nn/mask.ts";
 import type { MemoryParts } from "./events.ts";
 
 /** What the formula needs to know. */
@@ -42,12 +43,10 @@ const COPIES = {
   stream: 4,
   /** Queries and outputs of attention, each whole and in blocks or head by head. */
   queries: 4,
-  /** Keys and values, whole and as the prefixes of three query blocks. */
+  /** Keys and values, whole and as the prefixes of query blocks. */
   keysAndValues: 5,
   /** gate, up, product. */
   feedForward: 3,
-  /** Attention weights of four causal blocks: (1 + 2 + 3 + 4)/16 of the square. */
-  attention: 0.625,
   /** Logits and probabilities. */
   logits: 2,
   /** What of one layer lives twice while its backward pass runs. */
@@ -60,11 +59,14 @@ const LAYER_BYTES = 4 * 2 ** 20;
 
 /** The forecast of the peak of a forward and backward pass with its update. */
 export function forecastMemory(setting: MemorySetting): MemoryForecast {
+  // Attention weights of b causal blocks: (1 + … + b)/b² of the square.
+  const blocks = queryBlocksFor(setting.length);
+  const attended = (blocks + 1) / (2 * blocks);
   const tokens = setting.rows * setting.length;
   const frozen = setting.totalParameters - Math.min(setting.trainableParameters, setting.totalParameters);
   const projections = (COPIES.queries * setting.heads + COPIES.keysAndValues * setting.keyValueHeads) * setting.headWidth;
   const perToken = COPIES.stream * setting.width + projections + COPIES.feedForward * setting.feedForward;
-  const perLayer = FLOAT * (tokens * perToken + COPIES.attention * setting.rows * setting.heads * setting.length ** 2);
+  const perLayer = FLOAT * (tokens * perToken + attended * setting.rows * setting.heads * setting.length ** 2);
   const blockInputs = FLOAT * tokens * setting.width * setting.layers;
   const parts: MemoryParts = {
     weights: frozen * setting.weightBytes * (setting.packed ? 2 : 1),

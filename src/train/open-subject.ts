@@ -134,6 +134,7 @@ class GraphSubject implements TuneSubject {
   readonly #tokenizer: Tokenizer;
   readonly #method: AdaptationMethod;
   readonly #engine: Engine;
+  readonly #longestRow: number;
   readonly #questions: Map<SamplePrompt, readonly number[]>;
   #learner: GraphLearner | undefined;
 
@@ -157,6 +158,8 @@ class GraphSubject implements TuneSubject {
     this.validationSummary = data.held ? summaryOf(data.held.source, data.held.format, data.held.set) : null;
     this.#questions = questionsOf(data.held?.records ?? data.loaded.records, tokenizer, model.architecture.maxPositionEmbeddings - options.sampleTokens, options.samples);
     this.prompts = [...this.#questions.keys()];
+    // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
+    this.#longestRow = options.packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1);
     const trainable = trainableOf(method);
     this.memory = memorySetting(options, model, trainable, examples, planEpoch(examples, batchOptions, 0));
     if (options.method === "full") this.loraParameters = trainableOf(lora(LORA_DEFAULTS, model.inventory, model.architecture.head));
@@ -172,6 +175,7 @@ class GraphSubject implements TuneSubject {
       maxGradNorm,
       recompute,
       packWeights,
+      longestRow: this.#longestRow,
       dropout: method === "lora" && loraDropout > 0,
     });
     return this.#learner;

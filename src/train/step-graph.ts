@@ -1,9 +1,11 @@
 /** The graphs of one training step: loss with gradients, loss alone, and the update. */
 import { add, div, gather, input, lessOrEqual, mul, scalar, scale, sqrt, sub, sumAll, where } from "../core/operations.ts";
 import { gradient } from "../core/gradient.ts";
+import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { type Architecture, decoderInputs, ROWS } from "../models/architecture.ts";
+import { type Architecture, decoderInputs, lengthOf } from "../models/architecture.ts";
 import { dropoutFrom } from "../nn/dropout.ts";
+import { QUERY_BLOCKS } from "../nn/mask.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import { adapt } from "../peft/adapt.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
@@ -18,6 +20,8 @@ export interface LossGraph {
 export interface LossGraphOptions {
   readonly recompute?: boolean;
   readonly dropout?: boolean;
+  /** Blocks that the queries of each row are cut into; rows are padded to a multiple of it. */
+  readonly queryBlocks?: number;
 }
 
 /**
@@ -25,9 +29,10 @@ export interface LossGraphOptions {
  * tensors, and `dropout.rows` when something is dropped. Only labelled rows reach the head.
  */
 export function lossGraph(architecture: Architecture, method: AdaptationMethod | undefined, options: LossGraphOptions = {}): LossGraph {
+  const { queryBlocks = QUERY_BLOCKS } = options;
   const labelRows = input("labelRows", "int32", ["N"]);
-  const { context, leaves } = adapt(method, { recompute: options.recompute ?? false, ...(options.dropout && { dropout: dropoutFrom(ROWS, labelRows) }) });
-  const hidden = architecture.forward(context, decoderInputs(architecture));
+  const { context, leaves } = adapt(method, { recompute: options.recompute ?? false, ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }) });
+  const hidden = architecture.forward(context, decoderInputs(architecture, queryBlocks));
   const rows = gather(hidden, labelRows);
   const { path, spec } = architecture.head;
   const loss = crossEntropy(context.linear(path, rows, spec), context.linearAt(path, rows, input("labelIds", "int32", ["N"]), spec));
