@@ -1,6 +1,6 @@
 /** What would be published: everything that is needed, and nothing else. */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,6 +35,8 @@ test("the archive holds the program, its types and its papers, and no tests, sou
 test("the files that the manifest names are built", () => {
   for (const path of [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)]) expect(existsSync(join(PROJECT, path)), path).toBe(true);
   expect(readFileSync(join(PROJECT, MANIFEST.bin["mini-giants"]!), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+  // npx links to the file as it is in a clone.
+  expect(statSync(join(PROJECT, MANIFEST.bin["mini-giants"]!)).mode & 0o111).not.toBe(0);
 });
 
 test("versions are exact, and the lock file names no registry", () => {
