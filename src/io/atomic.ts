@@ -4,6 +4,7 @@ import type { FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { recoverAbandoned, settle, temporaryBeside } from "./abandoned.ts";
 import { errorCode, fileError } from "./file-error.ts";
+import { makeFolder } from "./make-folder.ts";
 
 /** Writes a whole file: beside first, synced to the disk, then renamed over the old one. Creates missing parent folders. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
@@ -15,7 +16,7 @@ export async function createFileAtomic(path: string, write: (file: FileHandle) =
   const target = resolve(path);
   const temporary = temporaryBeside(target, "partial");
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     await recoverAbandoned(target);
     const file = await open(temporary, "w");
     try {
@@ -42,7 +43,7 @@ export async function replaceFolderAtomic(path: string, fill: (temporaryFolder: 
   const target = resolve(path);
   const temporary = temporaryBeside(target, "partial");
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     await recoverAbandoned(target);
     await mkdir(temporary);
     await fill(temporary);
@@ -118,7 +119,7 @@ export interface LineAppender {
 export async function openLineAppender(path: string): Promise<LineAppender> {
   let file: FileHandle;
   try {
-    await mkdir(dirname(resolve(path)), { recursive: true });
+    await makeFolder(dirname(resolve(path)));
     file = await open(path, "a+");
   } catch (error) {
     throw fileError(error, path, "write");

@@ -1,8 +1,9 @@
 /** Looking into folders and reading small files, with errors that say what was found. */
-import { appendFile, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { recoverAbandoned } from "./abandoned.ts";
 import { errorCode, fileError } from "./file-error.ts";
+import { makeFolder } from "./make-folder.ts";
 
 /** What lies at a path, or undefined when nothing does. */
 export async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
@@ -48,7 +49,7 @@ export async function removeFolder(path: string): Promise<void> {
 /** Adds bytes at the end of a file, creating it and its folder when absent. */
 export async function appendBytes(path: string, bytes: Uint8Array): Promise<void> {
   try {
-    await mkdir(dirname(resolve(path)), { recursive: true });
+    await makeFolder(dirname(resolve(path)));
     await appendFile(path, bytes);
   } catch (error) {
     throw fileError(error, path, "write");

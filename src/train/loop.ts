@@ -185,8 +185,12 @@ function sum<T>(items: readonly T[], size: (item: T) => number): number {
 }
 
 function notFinite(what: string, value: number, state: LoopState): GiantError {
-  return new GiantError("numeric", `step ${state.step + 1}: the ${what} is ${value}, needed a finite number`, {
-    hint: "Lower --learning-rate or --max-grad-norm, or look for broken examples; the last checkpoint is kept and --resume goes on from it.",
-    facts: { step: state.step + 1, value },
+  const untrained = what === "validation loss" && state.step === 0;
+  const when = untrained ? "before training" : what === "validation loss" ? `after step ${state.step}` : `step ${state.step + 1}`;
+  return new GiantError("numeric", `${when}: the ${what} is ${value}, needed a finite number`, {
+    hint: untrained
+      ? "The base model's weights are damaged: get them again."
+      : "Lower --learning-rate or --max-grad-norm, or look for broken examples; the last checkpoint is kept and --resume goes on from it.",
+    facts: { step: state.step, value },
   });
 }

@@ -9,7 +9,7 @@ import type { Learner } from "./learner.ts";
 import type { LoopState } from "./loop-state.ts";
 import { runLoop } from "./loop.ts";
 import { checkMemory } from "./memory-forecast.ts";
-import { measureMicroStep } from "./preflight.ts";
+import { type MeasuredSpeed, measureMicroStep } from "./preflight.ts";
 import { formatRecipe, parseRecipe } from "./recipe.ts";
 import { buildReport } from "./report.ts";
 import { reportPage } from "./report-html.ts";
@@ -45,14 +45,15 @@ export async function* tune(given: Partial<TuneOptions>, platform: TunePlatform,
     const forecast = checkMemory(subject.memory, limit, subject.loraParameters);
     if (run) await checkInputs(run, subject);
     const learner = await subject.createLearner();
+    const checkpoint = run ? await lastCheckpoint(run) : undefined;
+    const speed = checkpoint ? undefined : await measureMicroStep(learner, subject.train.epoch(0).batch(0), () => platform.clock());
     // Only now, when everything that the user gave has proved usable, does the run leave a trace.
     run ??= await RunFolder.create(options.output, formatRecipe(TUNE_OPTIONS, options));
     await run.write("inputs.json", `${JSON.stringify(subject.fingerprints, null, 2)}\n`);
     const tuning = new Tuning(options, platform, subject, run, learner, signal);
-    const checkpoint = earlier ? await lastCheckpoint(run) : undefined;
     await run.rewindTo(checkpoint?.state ?? null);
-    if (checkpoint) yield* tuning.goOn(checkpoint);
-    else yield* tuning.begin(forecast, limit);
+    if (speed) yield* tuning.begin(forecast, limit, speed);
+    else yield* tuning.goOn(checkpoint!);
     return yield* tuning.train(checkpoint?.state);
   } finally {
     await run?.close();
@@ -82,7 +83,7 @@ class Tuning {
   }
 
   /** What a new run says before its first step. */
-  async *begin(forecast: ReturnType<typeof checkMemory>, availableBytes: number): AsyncGenerator<TrainEvent> {
+  async *begin(forecast: ReturnType<typeof checkMemory>, availableBytes: number, speed: MeasuredSpeed): AsyncGenerator<TrainEvent> {
     const { model, data, method, seed, epochs } = this.#options;
     const { device, threads, trainSummary, validationSummary, warnings } = this.#subject;
     const { trainableParameters, totalParameters } = this.#learner;
@@ -91,7 +92,6 @@ class Tuning {
     yield* this.#say({ type: "data", train: trainSummary, validation: validationSummary });
     for (const warning of warnings) yield* this.#say({ type: "warning", ...warning });
     const plan = this.#subject.train.epoch(0);
-    const speed = await measureMicroStep(this.#learner, plan.batch(0), () => this.#platform.clock());
     const microSteps = (totalSteps / Math.max(1, Math.ceil(plan.length / this.#options.gradientAccumulation))) * plan.length;
     yield* this.#say({
       type: "forecast",
