@@ -2,7 +2,7 @@
 
 /**
  * Weights stay in the mapped file and are shared by all programs: packing them would copy each into private memory, for
- * 2–5% of speed.
+ * a few percent of speed (a training step may choose that: `LearnerOptions.packWeights`).
  */
 export const MAPPED_WEIGHTS: Readonly<Record<string, string>> = {
   "session.disable_prepacking": "1",
