@@ -1,6 +1,6 @@
 /** What a user can get wrong, through the built program: one clear error, the right exit code, and nothing left behind. */
 import { spawn } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -250,6 +250,16 @@ describe("folders that cannot be written", () => {
     const [resumed, undisturbed] = [output, whole].map((folder) => readFileSync(join(folder, "adapter", "adapter_model.safetensors")));
     expect(resumed!.equals(undisturbed!)).toBe(true);
     for (const folder of [output, whole]) rmSync(folder, { recursive: true });
+  });
+
+  test.runIf(process.platform === "linux")("standard output on a full disk", async () => {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [MAIN, ...generate()], { cwd: scratch, stdio: ["ignore", full, "pipe"] });
+    let err = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (err += text));
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    closeSync(full);
+    expect({ code, err }).toEqual({ code: 1, err: "error: standard output: cannot write: the disk is full\nhint: Free some space or choose a folder on another disk.\n" });
   });
 
   test("a disk that is full when a model is merged", () =>

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program: connects the process (arguments, signals, streams, exit code) with the command line. */
 import { createRequire } from "node:module";
+import { fileError } from "../io/file-error.ts";
 import { processOutput } from "./output.ts";
 import { runCli } from "./run.ts";
 
@@ -22,7 +23,9 @@ process.on("SIGTERM", interrupt);
 // `mini-giants generate … | head` closes our output early: that is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  const { message, hint } = fileError(error, "standard output", "write");
+  output.err(`error: ${message}\n${hint === undefined ? "" : `hint: ${hint}\n`}`);
+  process.exit(1);
 });
 
 /** The package's version; its manifest lies two folders up, both in the sources and in what is published. */
