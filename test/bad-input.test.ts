@@ -138,6 +138,7 @@ describe("adapters", () => {
   });
   test.each<[string, Readonly<Record<string, unknown>>, RegExp]>([
     ["options that are not supported", { use_qalora: true, lora_bias: true }, /use_qalora = true.*lora_bias = true|lora_bias = true.*use_qalora = true/],
+    ["a start taken away from the base's weights", { init_lora_weights: "pissa" }, /init_lora_weights = "pissa" is not supported\nhint: /],
     ["another method", { peft_type: "IA3" }, /peft_type is "IA3"; supported is LORA/],
     ["a rank that is no number", { r: "many" }, /r is "many", needs a positive integer/],
     ["layers the model lacks", { target_modules: ["query"] }, /match no layer.*\nhint: .*q_proj/],

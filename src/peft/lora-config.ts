@@ -48,6 +48,9 @@ const READ: ReadonlySet<string> = new Set([
   "init_lora_weights", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
 ]);
 
+/** Values of init_lora_weights that leave the base as it is; others (PiSSA, OLoRA, …) take the start away from its weights. */
+const PLAIN_STARTS: ReadonlySet<unknown> = new Set([true, false, null, undefined, "gaussian", "eva", "orthogonal"]);
+
 type Json = Readonly<Record<string, unknown>>;
 
 function isEmpty(value: unknown): boolean {
@@ -63,6 +66,7 @@ export function readLoraConfig(json: Json, where: string): LoraConfig {
     throw new GiantError("adapter", `${where}: peft_type is ${JSON.stringify(json["peft_type"]) ?? "missing"}; supported is LORA`);
   }
   const unsupported = Object.keys(json).filter((field) => !INERT.has(field) && !READ.has(field) && !isEmpty(json[field]));
+  if (!PLAIN_STARTS.has(json["init_lora_weights"])) unsupported.push("init_lora_weights");
   if (unsupported.length > 0) {
     throw new GiantError("adapter", `${where}: ${unsupported.map((field) => `${field} = ${JSON.stringify(json[field])}`).join(", ")} is not supported`, {
       hint: "Merge this adapter with the tool that made it, and use the merged model.",
