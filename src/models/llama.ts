@@ -91,11 +91,13 @@ export function describe(config: ConfigFields): Architecture {
 
 /** Which layers see a window only, and which leave out the rotation. */
 function layerKinds(config: ConfigFields, modelType: string, layers: number): LayerKind[] {
+  // transformers: a window of 4096 where none is named; null means none.
   const usesWindow = modelType === "mistral" || config.boolean("use_sliding_window", false);
-  const window = usesWindow ? config.optionalPositiveInteger("sliding_window") : undefined;
+  const usual = modelType === "smollm3" ? undefined : 4096;
+  const window = !usesWindow ? undefined : config.json["sliding_window"] === undefined ? usual : config.optionalPositiveInteger("sliding_window");
   const types = config.perLayer("layer_types", layers, ["full_attention", "sliding_attention"]);
   // Qwen: without layer_types, the layers from max_window_layers on see the window.
-  const firstWindowed = modelType.startsWith("qwen") ? config.positiveInteger("max_window_layers", 28) : 0;
+  const firstWindowed = window === undefined || !modelType.startsWith("qwen") || config.json["max_window_layers"] === 0 ? 0 : config.positiveInteger("max_window_layers", 28);
   const interval = config.positiveInteger("no_rope_layer_interval", 4);
   const rotated = config.perLayer("no_rope_layers", layers, [0, 1]);
   return Array.from({ length: layers }, (_, i) => ({
