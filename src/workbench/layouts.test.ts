@@ -7,6 +7,7 @@ import { openLogits, randomTokens, rowsOf } from "../../test/model-logits.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { HALF_LOGITS, LOGITS, worstExcess } from "../../test/tolerance.ts";
 import { Random } from "../base/random.ts";
+import { floats, type HostTensor } from "../core/dtype.ts";
 import type { Batch } from "../data/batch.ts";
 import { openGenerator } from "../generate/generator.ts";
 import { readSafetensorsHeader, readTensor, readTensorBytes } from "../io/safetensors.ts";
@@ -19,6 +20,7 @@ import { startEngine } from "../runtime/worker-engine.ts";
 import { createLearner } from "../train/graph-learner.ts";
 import { ADAMW } from "../train/step-graph.ts";
 import { newAdapter } from "./adapter.ts";
+import { mergeAdapter } from "./merge.ts";
 import { openModel, type OpenModel } from "./open-model.ts";
 
 let engine: Engine;
@@ -99,6 +101,21 @@ describe.each(["llama_gqa", "llama_mha_tied", "gpt2", "gpt_neox"])("%s", (name) 
       const losses = await lossesOf(half, method);
       expect(losses[2], losses.join(" ")).toBeLessThan(losses[0]!);
     }
+  });
+
+  it.each(["F16", "BF16"] as const)("is merged with an adapter from %s", async (dtype) => {
+    const half = await openModel(await rewrite(name, (tensor) => ({ ...tensor, dtype })));
+    const { method, tensors } = await newAdapter(lora({ ...LORA_DEFAULTS, r: 4 }, half.inventory, half.architecture.head), half, 1);
+    const random = new Random(4);
+    const noisy = ([key, { shape, data }]: [string, HostTensor]): [string, HostTensor] => [key, floats(shape, (data as Float32Array).map((value) => value + 0.05 * random.normal()))];
+    const adapter = { method, tensors: new Map([...tensors].map(noisy)) };
+    const program = await openLogits(engine, half, adapter);
+    const expected = await program.of(batchFor(half.architecture.vocabSize));
+    await program.close();
+    const merged = join(temporaryFolder(), "merged");
+    await mergeAdapter(engine, half, adapter, merged);
+    const worst = worstExcess(await logitsOf(await openModel(merged)), expected, LOGITS);
+    expect(worst.excess, `[${worst.index}]: ${worst.actual}, ${worst.expected}`).toBeLessThanOrEqual(1);
   });
 
   it("gives the same bits from three shards", async () => {
