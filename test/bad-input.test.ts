@@ -213,6 +213,33 @@ describe("options that ask for what cannot be", () => {
   });
 });
 
+describe("runs that were tampered with are not gone on with", () => {
+  const begun = join(scratch, "begun");
+  const latest = (): string => join("checkpoints", readdirSync(join(begun, "checkpoints")).toSorted().at(-1)!);
+  const stop = async (): Promise<void> => {
+    const found = await cli(tune("--output", begun, "--max-steps", "3", "--save-steps", "1", "--samples", "0", "--save-total-limit", "0"));
+    expect(found.code, found.err).toBe(0);
+    // As if it had been killed after its second step.
+    rmSync(join(begun, latest()), { recursive: true });
+    rmSync(join(begun, "adapter"), { recursive: true });
+    const lines = readFileSync(join(begun, "events.jsonl"), "utf8").split("\n");
+    writeFileSync(join(begun, "events.jsonl"), lines.filter((line) => !line.includes('"type":"finished"')).join("\n"));
+  };
+  test.each<[string, () => string, (bytes: Buffer) => Buffer, RegExp, number]>([
+    ["a truncated checkpoint", () => join(latest(), "parameters.safetensors"), (bytes) => bytes.subarray(0, 1000), /parameters\.safetensors/, 1],
+    ["a broken state", () => join(latest(), "state.json"), () => Buffer.from("{"), /state\.json: found broken JSON.*\nhint: /, 1],
+    ["another rank in its recipe", () => "recipe.yaml", (bytes) => Buffer.from(bytes.toString().replace("rank: 16", "rank: 8")), /has shape \[16, 64\], this run needs \[8, 64\]\nhint: /, 1],
+    ["a recipe that is no YAML", () => "recipe.yaml", (bytes) => Buffer.concat([bytes, Buffer.from("x: [\n")]), /recipe\.yaml:\d+: /, 2],
+    ["an unknown key in its recipe", () => "recipe.yaml", (bytes) => Buffer.concat([bytes, Buffer.from("frobnicate: 1\n")]), /frobnicate/, 2],
+  ])("%s", async (_what, file, damage, message, code) => {
+    rmSync(begun, { recursive: true, force: true });
+    await stop();
+    const path = join(begun, file());
+    writeFileSync(path, damage(readFileSync(path)));
+    await expectRefusal(["tune", "--resume", "--output", begun], message, { code });
+  });
+});
+
 describe("folders that cannot be written", () => {
   test("an output folder without the right to write", async () => {
     // Rights bind the superuser nowhere but in folders that the system keeps itself.

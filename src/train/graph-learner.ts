@@ -1,5 +1,5 @@
 /** The learner that runs step graphs on an engine; tensors, gradients and moments stay on the device. */
-import { invariant } from "../base/errors.ts";
+import { GiantError, invariant } from "../base/errors.ts";
 import { type HostTensor, floats, integers } from "../core/dtype.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Batch } from "../data/batch.ts";
@@ -202,6 +202,8 @@ class EngineLearner implements GraphLearner {
   /** Absent moments start at zero. */
   async load(state: LearnerState): Promise<void> {
     const { engine } = this.#options;
+    for (const { name, shape } of this.#trained) expectShape("tensor", name, shape, state.parameters.get(name));
+    for (const [name, tensor] of [...state.firstMoments, ...state.secondMoments]) expectShape("moment", name, state.parameters.get(name)?.shape ?? [], tensor);
     await engine.release(...Object.values(this.#tensors), ...Object.values(this.#moments), ...Object.values(this.#gradients ?? {}));
     this.#gradients = undefined;
     this.#tensors = {};
@@ -222,4 +224,12 @@ class EngineLearner implements GraphLearner {
     await this.#step.close();
     for (const program of this.#opened.values()) await (await program).close();
   }
+}
+
+/** A state that was saved under another recipe must not be gone on with. */
+function expectShape(what: string, name: string, needed: readonly number[], found: HostTensor | undefined): void {
+  if (found !== undefined && found.shape.join() === needed.join()) return;
+  throw new GiantError("format", `the saved ${what} ${name} ${found === undefined ? "is missing" : `has shape [${found.shape.join(", ")}]`}, this run needs [${needed.join(", ")}]`, {
+    hint: "The checkpoint is of another run, or the recipe was changed since: restore it, or start a new run in another --output.",
+  });
 }
