@@ -105,12 +105,7 @@ function compareLosses(scenario: Scenario, ours: readonly number[], peer: readon
 }
 
 function tableRow(scenario: Scenario, ours: readonly Measurement[], peer: readonly Measurement[]): string {
-  const what = [
-    `${scenario.batch} × ${scenario.length}`,
-    scenario.labelled === 1 ? "all" : "a third",
-    scenario.recompute ? "yes" : "no",
-    scenario.peerDtype,
-  ];
+  const what = [`${scenario.batch} × ${scenario.length}`, scenario.labelled === 1 ? "all" : "a third", scenario.recompute ? "yes" : "no", scenario.peerDtype];
   const tokens = scenario.batch * scenario.length;
   const figures = (measured: readonly Measurement[]): readonly [speed: number, best: number, memory: number] => [
     tokens / median(measured.map(({ secondsPerStep }) => secondsPerStep)),
@@ -132,7 +127,12 @@ async function writeResults(table: readonly string[]): Promise<void> {
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`${values.results} has no ${begin} … ${end}`);
   const machine = `${cpus()[0]?.model.trim() ?? "unknown processor"}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; ${values.threads} threads; Node ${process.versions.node}`;
-  const peer = versions === undefined ? "peer absent" : Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ");
+  const peer =
+    versions === undefined
+      ? "peer absent"
+      : Object.entries(versions)
+          .map(([name, version]) => `${name} ${version}`)
+          .join(", ");
   const heading = [
     `${machine}; ${peer}. ${values.rounds} rounds in turns, ${values.steps} steps each after ${values.warmup} of warm-up.`,
     "",

@@ -25,7 +25,10 @@ interface Finished {
   readonly err: string;
 }
 
-function cli(args: readonly string[], { env = {}, node = [] }: { readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {}): Promise<Finished> {
+function cli(
+  args: readonly string[],
+  { env = {}, node = [] }: { readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {},
+): Promise<Finished> {
   const child = spawn(process.execPath, [...node, MAIN, ...args], { cwd: scratch, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   return new Promise((resolve, reject) => {
     let out = "";
@@ -43,13 +46,18 @@ function withDefaults(verb: string, usual: Readonly<Record<string, string>>, mor
   for (let i = 0; i < more.length; i += 2) options[more[i]!] = more[i + 1];
   return [verb, ...Object.entries(options).flatMap(([flag, value]) => (value === undefined ? [flag] : [flag, value]))];
 }
-const tune = (...more: readonly string[]): string[] => withDefaults("tune", { "--model": model, "--data": data, "--output": output, "--device": "cpu", "--max-steps": "2" }, more);
+const tune = (...more: readonly string[]): string[] =>
+  withDefaults("tune", { "--model": model, "--data": data, "--output": output, "--device": "cpu", "--max-steps": "2" }, more);
 const generate = (...more: readonly string[]): string[] => withDefaults("generate", { "--model": model, "--prompt": "x", "--max-tokens": "4" }, more);
 
 const listing = (): string[] => readdirSync(scratch, { recursive: true, encoding: "utf8" }).toSorted();
 
 /** One error line and at most one hint; nothing on standard output; the folder as it was. */
-async function expectRefusal(args: readonly string[], message: RegExp, { code = 1, ...how }: { readonly code?: number; readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {}): Promise<void> {
+async function expectRefusal(
+  args: readonly string[],
+  message: RegExp,
+  { code = 1, ...how }: { readonly code?: number; readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {},
+): Promise<void> {
   const before = listing();
   const found = await cli(args, how);
   expect({ code: found.code, out: found.out }, found.err).toEqual({ code, out: "" });
@@ -72,7 +80,10 @@ function edited(bytes: Buffer, edit: (header: Header, body: Buffer) => Buffer | 
   return Buffer.concat([length, text, changed]);
 }
 
-const config = (change: Readonly<Record<string, unknown>>) => (bytes: Buffer): Buffer => Buffer.from(JSON.stringify({ ...(JSON.parse(bytes.toString()) as object), ...change }));
+const config =
+  (change: Readonly<Record<string, unknown>>) =>
+  (bytes: Buffer): Buffer =>
+    Buffer.from(JSON.stringify({ ...(JSON.parse(bytes.toString()) as object), ...change }));
 
 /** A copy of `folder` with one file damaged. */
 function damaged(folder: string, file: string, damage: (bytes: Buffer) => Buffer): string {
@@ -97,13 +108,43 @@ describe.each<[what: string, file: string, damage: (bytes: Buffer) => Buffer, me
   ["truncated weights", "model.safetensors", (bytes) => bytes.subarray(0, bytes.length >> 1), /model\.safetensors: tensor .* the file has/],
   ["a header cut short", "model.safetensors", (bytes) => bytes.subarray(0, 5), /model\.safetensors/],
   ["a header of absurd length", "model.safetensors", (bytes) => (bytes.writeBigUInt64LE(1n << 60n, 0), bytes), /model\.safetensors/],
-  ["offsets that take more than the shape", "model.safetensors", (bytes) => edited(bytes, (header) => void (header[DOWN]!.data_offsets[1] += 64)), /down_proj.* takes 40960 bytes, but its data_offsets hold 41024/],
-  ["offsets beyond the end", "model.safetensors", (bytes) => edited(bytes, (_, body) => body.subarray(0, -100)), /ends at byte \d+, but the file has \d+ bytes\nhint: /],
+  [
+    "offsets that take more than the shape",
+    "model.safetensors",
+    (bytes) => edited(bytes, (header) => void (header[DOWN]!.data_offsets[1] += 64)),
+    /down_proj.* takes 40960 bytes, but its data_offsets hold 41024/,
+  ],
+  [
+    "offsets beyond the end",
+    "model.safetensors",
+    (bytes) => edited(bytes, (_, body) => body.subarray(0, -100)),
+    /ends at byte \d+, but the file has \d+ bytes\nhint: /,
+  ],
   ["offsets that overlap", "model.safetensors", (bytes) => edited(bytes, (header) => void (header[DOWN]!.data_offsets = [0, 40960])), /model\.safetensors/],
-  ["a missing tensor", "model.safetensors", (bytes) => edited(bytes, (header) => ((header["extra"] = header[DOWN]!), void delete header[DOWN])), /tensor model\.layers\.0\.mlp\.down_proj\.weight \[64, 160\] is missing/],
-  ["a wrong shape", "model.safetensors", (bytes) => edited(bytes, (header) => void header[DOWN]!.shape.reverse()), /has shape \[160, 64\], config\.json needs \[64, 160\]/],
-  ["weights as integers", "model.safetensors", (bytes) => edited(bytes, (header) => void (header[DOWN]!.dtype = "I32")), /down_proj\.weight is I32, needs F32, F16 or BF16/],
-  ["a weight that is NaN", "model.safetensors", (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(NaN, header[DOWN]!.data_offsets[0])), /is NaN, needed a finite number\nhint: .*damaged/],
+  [
+    "a missing tensor",
+    "model.safetensors",
+    (bytes) => edited(bytes, (header) => ((header["extra"] = header[DOWN]!), void delete header[DOWN])),
+    /tensor model\.layers\.0\.mlp\.down_proj\.weight \[64, 160\] is missing/,
+  ],
+  [
+    "a wrong shape",
+    "model.safetensors",
+    (bytes) => edited(bytes, (header) => void header[DOWN]!.shape.reverse()),
+    /has shape \[160, 64\], config\.json needs \[64, 160\]/,
+  ],
+  [
+    "weights as integers",
+    "model.safetensors",
+    (bytes) => edited(bytes, (header) => void (header[DOWN]!.dtype = "I32")),
+    /down_proj\.weight is I32, needs F32, F16 or BF16/,
+  ],
+  [
+    "a weight that is NaN",
+    "model.safetensors",
+    (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(NaN, header[DOWN]!.data_offsets[0])),
+    /is NaN, needed a finite number\nhint: .*damaged/,
+  ],
   ["an unknown activation", "config.json", config({ hidden_act: "swoosh" }), /hidden_act is "swoosh", needs one of gelu/],
   ["an unknown rotation", "config.json", config({ rope_scaling: { rope_type: "spiral", factor: 2 } }), /rope_type is "spiral", needs one of default/],
   ["an unknown family", "config.json", config({ model_type: "lama" }), /model_type is "lama"; supported are gpt2, .*llama/],
@@ -112,7 +153,12 @@ describe.each<[what: string, file: string, damage: (bytes: Buffer) => Buffer, me
   ["heads that do not divide", "config.json", config({ num_attention_heads: 5 }), /num_key_value_heads is 2, needs a divisor of num_attention_heads 5/],
   ["a configuration that is a list", "config.json", () => Buffer.from("[]"), /config\.json/],
   ["a configuration that is no JSON", "config.json", (bytes) => bytes.subarray(0, 40), /config\.json/],
-  ["a tokenizer with more tokens than the model", "tokenizer.json", (bytes) => Buffer.from(bytes.toString().replace('"id": 258', '"id": 300')), /has id 300, but the model's vocab_size is 260/],
+  [
+    "a tokenizer with more tokens than the model",
+    "tokenizer.json",
+    (bytes) => Buffer.from(bytes.toString().replace('"id": 258', '"id": 300')),
+    /has id 300, but the model's vocab_size is 260/,
+  ],
 ])("a model with %s", (_what, file, damage, message) => {
   test("is not tuned", () => expectRefusal(tune("--model", damaged(model, file, damage)), message));
 });
@@ -121,7 +167,12 @@ describe("models that cannot be used are not written with either", () => {
   test.each<[string, string, (bytes: Buffer) => Buffer, RegExp]>([
     ["truncated weights", "model.safetensors", (bytes) => bytes.subarray(0, bytes.length >> 1), /model\.safetensors/],
     ["an unknown activation", "config.json", config({ hidden_act: "swoosh" }), /hidden_act/],
-    ["a weight that is NaN", "model.safetensors", (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(NaN, header[DOWN]!.data_offsets[0])), /is NaN, needed a finite number\nhint: /],
+    [
+      "a weight that is NaN",
+      "model.safetensors",
+      (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(NaN, header[DOWN]!.data_offsets[0])),
+      /is NaN, needed a finite number\nhint: /,
+    ],
   ])("%s", (_what, file, damage, message) => expectRefusal(generate("--model", damaged(model, file, damage)), message));
 });
 
@@ -132,7 +183,9 @@ describe("adapters", () => {
     await expectRefusal(["merge", "--model", other, "--adapter", adapter, "--output", output], /the weights differ/);
   });
   test("of a base of another width, made by another tool", async () => {
-    const foreign = damaged(adapter, "adapter_model.safetensors", (bytes) => edited(bytes, (header) => Object.values(header).forEach(({ shape }) => shape?.length === 2 && shape.reverse())));
+    const foreign = damaged(adapter, "adapter_model.safetensors", (bytes) =>
+      edited(bytes, (header) => Object.values(header).forEach(({ shape }) => shape?.length === 2 && shape.reverse())),
+    );
     rmSync(join(foreign, "mini_giants.json"));
     await expectRefusal(generate("--adapter", foreign), /has shape \[\d+, \d+\], this base needs \[\d+, \d+\]\nhint: /);
   });
@@ -144,7 +197,13 @@ describe("adapters", () => {
     ["layers the model lacks", { target_modules: ["query"] }, /match no layer.*\nhint: .*q_proj/],
   ])("with %s", (_what, change, message) => expectRefusal(generate("--adapter", damaged(adapter, "adapter_config.json", config(change))), message));
   test("that are truncated, or no adapters", async () => {
-    await expectRefusal(generate("--adapter", damaged(adapter, "adapter_model.safetensors", (bytes) => bytes.subarray(0, -9))), /adapter_model\.safetensors/);
+    await expectRefusal(
+      generate(
+        "--adapter",
+        damaged(adapter, "adapter_model.safetensors", (bytes) => bytes.subarray(0, -9)),
+      ),
+      /adapter_model\.safetensors/,
+    );
     await expectRefusal(generate("--adapter", model), /adapter_config\.json is missing/);
     await expectRefusal(generate("--adapter", join(scratch, "absent")), /absent/);
   });
@@ -171,7 +230,11 @@ describe("data", () => {
     ["blank lines", "\n \n\n", /it holds no records/],
     ["a list where a record was needed", "[]", /bad\.jsonl:1: no known format has an array as a record/],
     ["bytes that are no text", Buffer.from([0xff, 0xfe, 0, 10]), /bad\.jsonl:1: the line is not valid UTF-8/],
-    ["only examples that are too long to have an answer left", `${JSON.stringify({ prompt: "a".repeat(1000), completion: "b" })}\n`, /none of its 1 records can be trained on/],
+    [
+      "only examples that are too long to have an answer left",
+      `${JSON.stringify({ prompt: "a".repeat(1000), completion: "b" })}\n`,
+      /none of its 1 records can be trained on/,
+    ],
   ])("%s", async (_what, content, message) => {
     const data = file(content);
     await expectRefusal(tune("--data", data), message);
@@ -179,7 +242,10 @@ describe("data", () => {
   test("examples longer than the context are counted, and what became of them is said", async () => {
     const long = file(`${`${good}\n`.repeat(20)}${JSON.stringify({ prompt: "a", completion: "b".repeat(1000) })}\n`);
     await expectRefusal(tune("--data", long, "--long-examples", "error"), /bad\.jsonl:21: the example has \d+ tokens, but at most 256 were allowed/);
-    for (const [policy, said] of [["truncate", /1 (of them )?(truncated|cut)/], ["drop", /1 (of them )?(dropped|too long|left out)/]] as const) {
+    for (const [policy, said] of [
+      ["truncate", /1 (of them )?(truncated|cut)/],
+      ["drop", /1 (of them )?(dropped|too long|left out)/],
+    ] as const) {
       const found = await cli(tune("--data", long, "--long-examples", policy, "--validation", "0", "--samples", "0"));
       expect(found.code, found.err).toBe(0);
       expect(found.out + found.err).toMatch(said);
@@ -228,7 +294,13 @@ describe("runs that were tampered with are not gone on with", () => {
   test.each<[string, () => string, (bytes: Buffer) => Buffer, RegExp, number]>([
     ["a truncated checkpoint", () => join(latest(), "parameters.safetensors"), (bytes) => bytes.subarray(0, 1000), /parameters\.safetensors/, 1],
     ["a broken state", () => join(latest(), "state.json"), () => Buffer.from("{"), /state\.json: found broken JSON.*\nhint: /, 1],
-    ["another rank in its recipe", () => "recipe.yaml", (bytes) => Buffer.from(bytes.toString().replace("rank: 16", "rank: 8")), /has shape \[16, 64\], this run needs \[8, 64\]\nhint: /, 1],
+    [
+      "another rank in its recipe",
+      () => "recipe.yaml",
+      (bytes) => Buffer.from(bytes.toString().replace("rank: 16", "rank: 8")),
+      /has shape \[16, 64\], this run needs \[8, 64\]\nhint: /,
+      1,
+    ],
     ["a recipe that is no YAML", () => "recipe.yaml", (bytes) => Buffer.concat([bytes, Buffer.from("x: [\n")]), /recipe\.yaml:\d+: /, 2],
     ["an unknown key in its recipe", () => "recipe.yaml", (bytes) => Buffer.concat([bytes, Buffer.from("frobnicate: 1\n")]), /frobnicate/, 2],
   ])("%s", async (_what, file, damage, message, code) => {
@@ -287,9 +359,14 @@ describe("folders that cannot be written", () => {
     child.stderr!.setEncoding("utf8").on("data", (text: string) => (err += text));
     const code = await new Promise((resolve) => child.on("close", resolve));
     closeSync(full);
-    expect({ code, err }).toEqual({ code: 1, err: "error: standard output: cannot write: the disk is full\nhint: Free some space or choose a folder on another disk.\n" });
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: "error: standard output: cannot write: the disk is full\nhint: Free some space or choose a folder on another disk.\n",
+    });
   });
 
   test("a disk that is full when a model is merged", () =>
-    expectRefusal(["merge", "--model", model, "--adapter", adapter, "--output", output], /cannot write: the disk is full\nhint: /, { node: ["--import", fullDisk(100_000)] }));
+    expectRefusal(["merge", "--model", model, "--adapter", adapter, "--output", output], /cannot write: the disk is full\nhint: /, {
+      node: ["--import", fullDisk(100_000)],
+    }));
 });

@@ -6,7 +6,17 @@ import { describe, expect, it } from "vitest";
 import { goldenCases, goldenFolder } from "./golden.ts";
 
 /** Kinds of cases (folders) that golden tests check. */
-const COVERED: ReadonlySet<string> = new Set(["chat_templates", "full_finetune", "full_grads", "lora", "models", "optim", "sampling", "tokenizers", "vocabularies"]);
+const COVERED: ReadonlySet<string> = new Set([
+  "chat_templates",
+  "full_finetune",
+  "full_grads",
+  "lora",
+  "models",
+  "optim",
+  "sampling",
+  "tokenizers",
+  "vocabularies",
+]);
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 

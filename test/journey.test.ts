@@ -14,8 +14,38 @@ const scratch = mkdtempSync(join(tmpdir(), "journey-"));
 const model = join(scratch, "model");
 const data = join(scratch, "sentences.jsonl");
 /** A short run whose every random choice counts: dropout, accumulation, packing off. */
-const RUN = ["--model", model, "--data", data, "--method", "lora", "--device", "cpu", "--threads", "1", "--max-steps", "12", "--save-steps", "2", "--eval-steps", "4"];
-const MORE = ["--lora-dropout", "0.1", "--gradient-accumulation", "2", "--batch-size", "8", "--learning-rate", "0.01", "--samples", "2", "--sample-tokens", "8"];
+const RUN = [
+  "--model",
+  model,
+  "--data",
+  data,
+  "--method",
+  "lora",
+  "--device",
+  "cpu",
+  "--threads",
+  "1",
+  "--max-steps",
+  "12",
+  "--save-steps",
+  "2",
+  "--eval-steps",
+  "4",
+];
+const MORE = [
+  "--lora-dropout",
+  "0.1",
+  "--gradient-accumulation",
+  "2",
+  "--batch-size",
+  "8",
+  "--learning-rate",
+  "0.01",
+  "--samples",
+  "2",
+  "--sample-tokens",
+  "8",
+];
 
 interface Finished {
   readonly code: number | null;
@@ -40,7 +70,10 @@ function start(args: readonly string[], input = ""): { readonly child: ChildProc
 const cli = (...args: readonly string[]): Promise<Finished> => start(args).finished;
 
 function events(folder: string): RecordedEvent[] {
-  return readFileSync(join(folder, "events.jsonl"), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as RecordedEvent);
+  return readFileSync(join(folder, "events.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as RecordedEvent);
 }
 
 /** Ends a run in `folder` by a signal as soon as it has done `step` steps. */
@@ -55,7 +88,12 @@ async function endAfter(step: number, folder: string, signal: NodeJS.Signals, ar
   return await finished.finally(() => clearInterval(poll));
 }
 
-const RESULTS = ["adapter/adapter_model.safetensors", "adapter/adapter_config.json", "checkpoints/step-000012/parameters.safetensors", "checkpoints/step-000012/moments.safetensors"];
+const RESULTS = [
+  "adapter/adapter_model.safetensors",
+  "adapter/adapter_config.json",
+  "checkpoints/step-000012/parameters.safetensors",
+  "checkpoints/step-000012/moments.safetensors",
+];
 
 function bits(folder: string): string[] {
   return RESULTS.map((name) => readFileSync(join(folder, name)).toString("base64"));
@@ -103,7 +141,8 @@ describe("the main job", () => {
     expect((await cli(...resume, "--seed", "7")).err).toContain("the recipe has changed: seed: 7, was 42");
     expect(await cli("tune", ...RUN, ...MORE, "--output", broken, "--resume")).toMatchObject({ code: 0 });
     expect(bits(broken)).toEqual(bits(whole));
-    const losses = (folder: string): unknown[] => events(folder).flatMap((event) => (event.type === "step" || event.type === "evaluation" ? [[event.type, event.step, event.loss]] : []));
+    const losses = (folder: string): unknown[] =>
+      events(folder).flatMap((event) => (event.type === "step" || event.type === "evaluation" ? [[event.type, event.step, event.loss]] : []));
     expect(losses(broken)).toEqual(losses(whole));
   }, 240_000);
 
@@ -150,7 +189,12 @@ describe("bad input ends with one error and leaves nothing", () => {
   test.each([
     ["truncated weights", "model.safetensors", (bytes: Buffer) => bytes.subarray(0, bytes.length - 1000), /model\.safetensors/],
     ["an unknown family", "config.json", (bytes: Buffer) => Buffer.from(bytes.toString().replace('"llama"', '"lama"')), /lama.*llama/s],
-    ["another shape", "config.json", (bytes: Buffer) => Buffer.from(bytes.toString().replace('"intermediate_size": 160', '"intermediate_size": 176')), /has shape \[160, 64\].*needs \[176, 64\]/],
+    [
+      "another shape",
+      "config.json",
+      (bytes: Buffer) => Buffer.from(bytes.toString().replace('"intermediate_size": 160', '"intermediate_size": 176')),
+      /has shape \[160, 64\].*needs \[176, 64\]/,
+    ],
     ["a broken tokenizer", "tokenizer.json", (bytes: Buffer) => bytes.subarray(0, 200), /tokenizer\.json/],
   ])("a model folder with %s", async (_what, name, damage, message) => {
     const damaged = join(scratch, "damaged");
@@ -175,7 +219,19 @@ describe("bad input ends with one error and leaves nothing", () => {
   });
 
   test("examples longer than allowed, where that is an error", async () => {
-    const { code, err } = await cli("tune", "--model", model, "--data", data, "--output", join(scratch, "bad"), "--max-length", "20", "--long-examples", "error");
+    const { code, err } = await cli(
+      "tune",
+      "--model",
+      model,
+      "--data",
+      data,
+      "--output",
+      join(scratch, "bad"),
+      "--max-length",
+      "20",
+      "--long-examples",
+      "error",
+    );
     expect(code).toBe(1);
     expect(err).toContain("but at most 20 were allowed");
   });

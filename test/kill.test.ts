@@ -13,7 +13,33 @@ const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "kill-"));
 const model = join(scratch, "model");
 const data = join(scratch, "sentences.jsonl");
-const RUN = ["tune", "--model", model, "--data", data, "--device", "cpu", "--threads", "2", "--max-steps", "12", "--save-steps", "1", "--eval-steps", "3", "--batch-size", "8", "--gradient-accumulation", "2", "--learning-rate", "0.003", "--samples", "1", "--sample-tokens", "4"];
+const RUN = [
+  "tune",
+  "--model",
+  model,
+  "--data",
+  data,
+  "--device",
+  "cpu",
+  "--threads",
+  "2",
+  "--max-steps",
+  "12",
+  "--save-steps",
+  "1",
+  "--eval-steps",
+  "3",
+  "--batch-size",
+  "8",
+  "--gradient-accumulation",
+  "2",
+  "--learning-rate",
+  "0.003",
+  "--samples",
+  "1",
+  "--sample-tokens",
+  "4",
+];
 const KILLS = 5;
 
 beforeAll(async () => {
@@ -43,7 +69,10 @@ function run(args: readonly string[], folder: string, patience = Infinity): Prom
 
 function outcome(folder: string): unknown {
   const result = ["adapter/adapter_model.safetensors", "model/model.safetensors"].map((file) => join(folder, file)).find(existsSync)!;
-  const events = readFileSync(join(folder, "events.jsonl"), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as RecordedEvent);
+  const events = readFileSync(join(folder, "events.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as RecordedEvent);
   return {
     result: readFileSync(result).toString("base64"),
     losses: events.flatMap((event) => (event.type === "step" || event.type === "evaluation" ? [[event.type, event.step, event.loss]] : [])),
@@ -57,21 +86,25 @@ function outcome(folder: string): unknown {
 test.each([
   ["lora", ["--method", "lora", "--lora-dropout", "0.1", "--modules-to-save", "embed_tokens"]],
   ["full", ["--method", "full", "--packing"]],
-])("%s: killed five times", async (name, more) => {
-  const [whole, broken] = [join(scratch, `${name}-whole`), join(scratch, `${name}-broken`)];
-  expect(await run([...RUN, ...more], whole)).toEqual({ code: 0, err: "" });
-  const random = Random.named(1, name);
-  let kills = 0;
-  for (let attempt = 0; attempt < 3 * KILLS; attempt++) {
-    const begun = existsSync(join(broken, "recipe.yaml"));
-    // A resumed run finds its folder at once: the time to start comes on top.
-    const patience = kills === KILLS ? Infinity : (begun ? 500 : 0) + 500 * random.uniform();
-    const { code, err } = await run([...RUN, ...more, ...(begun ? ["--resume"] : [])], broken, patience);
-    if (code === null) kills++;
-    else expect({ code, err }).toEqual({ code: 0, err: "" });
-    if (code === 0) break;
-  }
-  expect(kills).toBeGreaterThan(0);
-  expect(outcome(broken)).toEqual(outcome(whole));
-  expect((outcome(whole) as { threads: number[] }).threads).toEqual([2]);
-}, 120_000);
+])(
+  "%s: killed five times",
+  async (name, more) => {
+    const [whole, broken] = [join(scratch, `${name}-whole`), join(scratch, `${name}-broken`)];
+    expect(await run([...RUN, ...more], whole)).toEqual({ code: 0, err: "" });
+    const random = Random.named(1, name);
+    let kills = 0;
+    for (let attempt = 0; attempt < 3 * KILLS; attempt++) {
+      const begun = existsSync(join(broken, "recipe.yaml"));
+      // A resumed run finds its folder at once: the time to start comes on top.
+      const patience = kills === KILLS ? Infinity : (begun ? 500 : 0) + 500 * random.uniform();
+      const { code, err } = await run([...RUN, ...more, ...(begun ? ["--resume"] : [])], broken, patience);
+      if (code === null) kills++;
+      else expect({ code, err }).toEqual({ code: 0, err: "" });
+      if (code === 0) break;
+    }
+    expect(kills).toBeGreaterThan(0);
+    expect(outcome(broken)).toEqual(outcome(whole));
+    expect((outcome(whole) as { threads: number[] }).threads).toEqual([2]);
+  },
+  120_000,
+);

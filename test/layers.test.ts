@@ -81,13 +81,16 @@ describe("layers", () => {
   test("every room has its place", () => {
     expect(Object.keys(MAY_USE).toSorted()).toEqual([...new Set(files.map(({ room }) => room))].filter((room) => room !== "").toSorted());
     const rooms = Object.keys(MAY_USE);
-    for (const [room, used] of Object.entries(MAY_USE)) for (const each of used) expect(rooms.indexOf(each), `${room} uses ${each}`).toBeLessThan(rooms.indexOf(room));
+    for (const [room, used] of Object.entries(MAY_USE))
+      for (const each of used) expect(rooms.indexOf(each), `${room} uses ${each}`).toBeLessThan(rooms.indexOf(room));
   });
 
   test("a room imports only from rooms below it", () => {
     const wrong = product
       .filter(({ room }) => room !== "")
-      .flatMap(({ path, room, files: imported }) => imported.filter((file) => roomOf(file) !== room && !MAY_USE[room]!.includes(roomOf(file))).map((file) => `${path} → ${file}`));
+      .flatMap(({ path, room, files: imported }) =>
+        imported.filter((file) => roomOf(file) !== room && !MAY_USE[room]!.includes(roomOf(file))).map((file) => `${path} → ${file}`),
+      );
     expect(wrong).toEqual([]);
   });
 
@@ -104,18 +107,30 @@ describe("layers", () => {
     const wrong = product.flatMap(({ path, room, modules }) =>
       modules
         .filter((name) => !name.startsWith("node:"))
-        .filter((name) => !PACKAGE_USERS[name.split("/").slice(0, name.startsWith("@") ? 2 : 1).join("/")]?.includes(room))
+        .filter(
+          (name) =>
+            !PACKAGE_USERS[
+              name
+                .split("/")
+                .slice(0, name.startsWith("@") ? 2 : 1)
+                .join("/")
+            ]?.includes(room),
+        )
         .map((name) => `${path} → ${name}`),
     );
     expect(wrong).toEqual([]);
   });
 
   test("only runtime imports ONNX Runtime, tests included", () => {
-    expect(files.filter(({ room, modules }) => room !== "runtime" && modules.some((name) => name.startsWith("onnxruntime"))).map(({ path }) => path)).toEqual([]);
+    expect(files.filter(({ room, modules }) => room !== "runtime" && modules.some((name) => name.startsWith("onnxruntime"))).map(({ path }) => path)).toEqual(
+      [],
+    );
   });
 
   test("only io reads and writes files", () => {
-    expect(product.filter(({ room, modules }) => room !== "io" && modules.some((name) => /^(?:node:)?fs(?:\/|$)/.test(name))).map(({ path }) => path)).toEqual([]);
+    expect(product.filter(({ room, modules }) => room !== "io" && modules.some((name) => /^(?:node:)?fs(?:\/|$)/.test(name))).map(({ path }) => path)).toEqual(
+      [],
+    );
   });
 
   test("only io may open connections", () => {
@@ -128,7 +143,9 @@ describe("layers", () => {
   });
 
   test("product code imports no test", () => {
-    expect(product.filter(({ files: imported }) => imported.some((file) => file.startsWith("..") || file.endsWith(".test.ts"))).map(({ path }) => path)).toEqual([]);
+    expect(
+      product.filter(({ files: imported }) => imported.some((file) => file.startsWith("..") || file.endsWith(".test.ts"))).map(({ path }) => path),
+    ).toEqual([]);
   });
 
   test("no import cycles", () => {
@@ -160,7 +177,12 @@ describe("pure rooms", () => {
   });
 
   test("name neither the network, the clock, chance nor the process", () => {
-    const named = pure.flatMap(({ path, source }) => codeOf(source).split("\n").filter((line) => OUTSIDE.test(line)).map((line) => `${path}: ${line.trim()}`));
+    const named = pure.flatMap(({ path, source }) =>
+      codeOf(source)
+        .split("\n")
+        .filter((line) => OUTSIDE.test(line))
+        .map((line) => `${path}: ${line.trim()}`),
+    );
     expect(named).toEqual([]);
   });
 });

@@ -28,7 +28,10 @@ export async function openLogits(engine: Engine, model: OpenModel, adapter?: Loa
   return {
     async of(batch, tensors = adapter?.tensors) {
       const padded = padToBlocks(batch);
-      const feeds: Record<string, HostTensor> = { ...decoderFeeds(architecture, padded), ...Object.fromEntries([...leaves.keys()].map((name) => [name, tensors!.get(name)!])) };
+      const feeds: Record<string, HostTensor> = {
+        ...decoderFeeds(architecture, padded),
+        ...Object.fromEntries([...leaves.keys()].map((name) => [name, tensors!.get(name)!])),
+      };
       const { logits } = await program.run(Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])), { logits: "host" });
       const all = (logits as HostTensor).data as Float32Array;
       const V = architecture.vocabSize;
@@ -54,7 +57,10 @@ export interface Example {
  * Rows of examples: each row holds its examples one after another with segments 1, 2, … and positions from 0, and padding
  * (token 0) behind them, or in front of them when `left`.
  */
-export function rowsOf(rows: readonly (readonly Example[])[], options: { readonly length?: number; readonly left?: boolean; readonly padding?: number } = {}): Batch {
+export function rowsOf(
+  rows: readonly (readonly Example[])[],
+  options: { readonly length?: number; readonly left?: boolean; readonly padding?: number } = {},
+): Batch {
   const sizes = rows.map((examples) => examples.reduce((sum, { tokens }) => sum + tokens.length, 0));
   const length = options.length ?? Math.max(...sizes);
   const batch = {

@@ -30,7 +30,22 @@ function unary(f: (x: Tensor) => Tensor, low?: number, high?: number): OperatorC
 }
 
 function binary(f: (a: Tensor, b: Tensor) => Tensor, low?: number, high?: number): OperatorCase[] {
-  const shapes = [[[3, 5], [3, 5]], [[2, 3, 4], [4]], [[2, 3, 1], [1, 4]], [[3, 5], []], [[1, 5], [3, 5]]] as const;
+  const shapes = [
+    [
+      [3, 5],
+      [3, 5],
+    ],
+    [[2, 3, 4], [4]],
+    [
+      [2, 3, 1],
+      [1, 4],
+    ],
+    [[3, 5], []],
+    [
+      [1, 5],
+      [3, 5],
+    ],
+  ] as const;
   return shapes.map(([a, b]) => ({ name: `[${a.join()}] and [${b.join()}]`, inputs: [at(a, low, high), at(b, low, high)], compute: ([x, y]) => f(x!, y!) }));
 }
 
@@ -135,21 +150,27 @@ export const operatorCases: { readonly [Op in OperatorName]: readonly OperatorCa
       compute: ([x]) => T.exp(T.reshape(T.neg(T.reshape(T.exp(x!), ["B*T", 4])), ["B", "T", 2, 2])),
     },
   ],
-  transpose: [[1, 0, 2], [2, 0, 1], [0, 2, 1]].map((permutation) => ({ name: `${permutation}`, inputs: [at([2, 3, 4])], compute: ([x]) => T.transpose(x!, permutation) })),
+  transpose: [
+    [1, 0, 2],
+    [2, 0, 1],
+    [0, 2, 1],
+  ].map((permutation) => ({ name: `${permutation}`, inputs: [at([2, 3, 4])], compute: ([x]) => T.transpose(x!, permutation) })),
   expand: [
     { name: "", inputs: [at([3, 1])], compute: ([x]) => T.expand(x!, [2, 3, 4]) },
     { name: "symbolic", inputs: [{ shape: [2, 3], symbols: ["B", 3] }], compute: ([x]) => T.expand(T.sum(x!, [0]), ["B", 3]) },
   ],
-  slice: [0, 1, 2].map((axis): OperatorCase => ({ name: `axis ${axis}`, inputs: [at([3, 4, 5])], compute: ([x]) => T.slice(x!, axis, 1, 2) })).concat([
-    { name: "symbolic", inputs: [{ shape: [2, 8, 3], symbols: ["B", "4*Q", 3] }], compute: ([x]) => T.slice(x!, 1, "Q", "2*Q") },
-  ]),
-  pad: [0, 2].map((axis): OperatorCase => ({ name: `axis ${axis}`, inputs: [at([2, 3, 2])], compute: ([x]) => T.pad(x!, axis, 1, axis === 0 ? 5 : 4) })).concat([
-    {
-      name: "symbolic",
-      inputs: [{ shape: [2, 8, 3], symbols: ["B", "4*Q", 3] }],
-      compute: ([x]) => T.pad(T.slice(x!, 1, 0, "2*Q"), 1, "Q", "4*Q"),
-    },
-  ]),
+  slice: [0, 1, 2]
+    .map((axis): OperatorCase => ({ name: `axis ${axis}`, inputs: [at([3, 4, 5])], compute: ([x]) => T.slice(x!, axis, 1, 2) }))
+    .concat([{ name: "symbolic", inputs: [{ shape: [2, 8, 3], symbols: ["B", "4*Q", 3] }], compute: ([x]) => T.slice(x!, 1, "Q", "2*Q") }]),
+  pad: [0, 2]
+    .map((axis): OperatorCase => ({ name: `axis ${axis}`, inputs: [at([2, 3, 2])], compute: ([x]) => T.pad(x!, axis, 1, axis === 0 ? 5 : 4) }))
+    .concat([
+      {
+        name: "symbolic",
+        inputs: [{ shape: [2, 8, 3], symbols: ["B", "4*Q", 3] }],
+        compute: ([x]) => T.pad(T.slice(x!, 1, 0, "2*Q"), 1, "Q", "4*Q"),
+      },
+    ]),
   concat: [0, 1].map((axis) => ({
     name: `axis ${axis}`,
     inputs: [at(axis === 0 ? [1, 3] : [2, 1]), at([2, 3]), at(axis === 0 ? [3, 3] : [2, 2])],
@@ -193,7 +214,10 @@ export const operatorCases: { readonly [Op in OperatorName]: readonly OperatorCa
 };
 
 /** The graph of a case and its feeds, drawn with a fixed seed. */
-export function buildCase(operatorCase: OperatorCase, seed: number): { readonly y: Tensor; readonly floats: readonly Tensor[]; readonly feeds: Record<string, HostTensor> } {
+export function buildCase(
+  operatorCase: OperatorCase,
+  seed: number,
+): { readonly y: Tensor; readonly floats: readonly Tensor[]; readonly feeds: Record<string, HostTensor> } {
   const random = new Random(seed);
   const feeds: Record<string, HostTensor> = {};
   const floats = operatorCase.inputs.map(({ shape, symbols, low = -1.5, high = 1.5 }, i) => {

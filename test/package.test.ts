@@ -23,17 +23,22 @@ test("the archive holds the program, its types and its papers, and no tests, sou
   writeFileSync(join(copy, "package.json"), JSON.stringify({ ...MANIFEST, scripts: {} }));
   const json = execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: copy, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   rmSync(copy, { recursive: true });
-  const packed = JSON.parse(json) as { readonly files: readonly { readonly path: string }[] }[] | Readonly<Record<string, { readonly files: readonly { readonly path: string }[] }>>;
+  const packed = JSON.parse(json) as
+    | { readonly files: readonly { readonly path: string }[] }[]
+    | Readonly<Record<string, { readonly files: readonly { readonly path: string }[] }>>;
   const [archive] = Object.values(packed);
   const paths = archive!.files.map(({ path }) => path);
-  const named = [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)].map((path) => path.replace(/^\.\//, ""));
+  const named = [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)].map((path) =>
+    path.replace(/^\.\//, ""),
+  );
   for (const path of [...named, "README.md", "LICENSE", "CHANGELOG.md", "ARCHITECTURE.md", "docs/cli.md", "package.json"]) expect(paths).toContain(path);
   expect(paths.filter((path) => !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$/.test(path))).toEqual([]);
   expect(paths.filter((path) => path.includes(".test."))).toEqual([]);
 });
 
 test("the files that the manifest names are built", () => {
-  for (const path of [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)]) expect(existsSync(join(PROJECT, path)), path).toBe(true);
+  for (const path of [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)])
+    expect(existsSync(join(PROJECT, path)), path).toBe(true);
   expect(readFileSync(join(PROJECT, MANIFEST.bin["mini-giants"]!), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
   // npx links to the file as it is in a clone.
   expect(statSync(join(PROJECT, MANIFEST.bin["mini-giants"]!)).mode & 0o111).not.toBe(0);

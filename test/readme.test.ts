@@ -47,24 +47,42 @@ describe("the README", () => {
     expect(MANIFEST.scripts["start"]).toBe("node dist/cli/main.js demo");
   });
 
-  test.each(commands)("%s", (command) => {
-    const env = { ...process.env, PATH: [join(clone, "bin"), process.env["PATH"]].join(delimiter) };
-    const { status, stderr, stdout } = spawnSync("sh", ["-c", command], { cwd: clone, env, encoding: "utf8", timeout: 170_000 });
-    expect(stderr).not.toMatch(/^(?:error|warning)/m);
-    expect(status, stderr).toBe(0);
-    if (!command.startsWith("npm install")) expect(stdout).not.toBe("");
-  }, 180_000);
+  test.each(commands)(
+    "%s",
+    (command) => {
+      const env = { ...process.env, PATH: [join(clone, "bin"), process.env["PATH"]].join(delimiter) };
+      const { status, stderr, stdout } = spawnSync("sh", ["-c", command], { cwd: clone, env, encoding: "utf8", timeout: 170_000 });
+      expect(stderr).not.toMatch(/^(?:error|warning)/m);
+      expect(status, stderr).toBe(0);
+      if (!command.startsWith("npm install")) expect(stdout).not.toBe("");
+    },
+    180_000,
+  );
 
   test("what it promises lies where it says", () => {
     const run = join(clone, "runs", "demo-1");
-    for (const name of ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "report.html", "report.json", "recipe.yaml", "events.jsonl", "checkpoints", "trainer_state.json", "tensorboard"]) {
+    for (const name of [
+      "adapter/adapter_config.json",
+      "adapter/adapter_model.safetensors",
+      "report.html",
+      "report.json",
+      "recipe.yaml",
+      "events.jsonl",
+      "checkpoints",
+      "trainer_state.json",
+      "tensorboard",
+    ]) {
       expect(existsSync(join(run, name)), name).toBe(true);
     }
-    for (const name of ["demo-1-model/model.safetensors", "demo-1-data.jsonl", "merged/model.safetensors"]) expect(existsSync(join(clone, "runs", name)), name).toBe(true);
+    for (const name of ["demo-1-model/model.safetensors", "demo-1-data.jsonl", "merged/model.safetensors"])
+      expect(existsSync(join(clone, "runs", name)), name).toBe(true);
   });
 
   test("names every model type, verb and file that there is", () => {
-    const listed = /^\| model types \| (.*?) \(/m.exec(README)![1]!.split(", ").map((name) => name.replaceAll("`", ""));
+    const listed = /^\| model types \| (.*?) \(/m
+      .exec(README)![1]!
+      .split(", ")
+      .map((name) => name.replaceAll("`", ""));
     expect(listed.toSorted()).toEqual(supportedModelTypes);
     expect(README).toContain("eight schedules");
     expect(TUNE_OPTIONS.schedule).toHaveProperty("choices.length", 8);
@@ -72,11 +90,17 @@ describe("the README", () => {
   });
 });
 
-test.each(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/numerics.md", "docs/glossary.md", "docs/cli.md"])("%s links and names files that exist", (name) => {
-  const text = readFileSync(join(PROJECT, name), "utf8");
-  for (const [, link] of text.matchAll(/\]\(([^)#:]+)\)/g)) expect(existsSync(join(PROJECT, dirname(name), link!)), link).toBe(true);
-  // Source files are named from the project, or from src.
-  for (const [, path] of text.matchAll(/`((?:[\w-]+\/)+[\w-]+(?:\.[a-z]+)*\.ts)`/g)) {
-    expect([path!, join("src", path!)].some((each) => existsSync(join(PROJECT, each))), path).toBe(true);
-  }
-});
+test.each(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/numerics.md", "docs/glossary.md", "docs/cli.md"])(
+  "%s links and names files that exist",
+  (name) => {
+    const text = readFileSync(join(PROJECT, name), "utf8");
+    for (const [, link] of text.matchAll(/\]\(([^)#:]+)\)/g)) expect(existsSync(join(PROJECT, dirname(name), link!)), link).toBe(true);
+    // Source files are named from the project, or from src.
+    for (const [, path] of text.matchAll(/`((?:[\w-]+\/)+[\w-]+(?:\.[a-z]+)*\.ts)`/g)) {
+      expect(
+        [path!, join("src", path!)].some((each) => existsSync(join(PROJECT, each))),
+        path,
+      ).toBe(true);
+    }
+  },
+);

@@ -60,7 +60,9 @@ export function piecesOf(source: string): Piece[] {
 
 /** The code alone, texts replaced by a blank. */
 export function codeOf(source: string): string {
-  return piecesOf(source).map(({ kind, content }) => (kind === "code" ? content : " ")).join("");
+  return piecesOf(source)
+    .map(({ kind, content }) => (kind === "code" ? content : " "))
+    .join("");
 }
 
 /** What a file imports or exports from, in order: static, dynamic, and types alone too. */

@@ -15,11 +15,7 @@ const KNOWN_DRIVERS: readonly string[] = [
   "/opt/google/chrome/vk_swiftshader_icd.json",
 ];
 
-const VULKAN_LOADERS: readonly string[] = [
-  "/usr/lib/x86_64-linux-gnu/libvulkan.so.1",
-  "/usr/lib64/libvulkan.so.1",
-  "/usr/lib/libvulkan.so.1",
-];
+const VULKAN_LOADERS: readonly string[] = ["/usr/lib/x86_64-linux-gnu/libvulkan.so.1", "/usr/lib64/libvulkan.so.1", "/usr/lib/libvulkan.so.1"];
 
 /** Looks for SwiftShader's driver file and the Vulkan loader on Linux; elsewhere nothing needs to be set. */
 export function softwareWebgpu(): SoftwareWebgpu {

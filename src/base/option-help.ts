@@ -66,7 +66,10 @@ function defaultText(value: unknown): string {
   if (value === undefined || value === false) return "";
   if (value === true) return "on";
   if (Array.isArray(value)) return value.join(",");
-  if (typeof value === "object" && value !== null) return Object.entries(value).map(([key, number]) => `${key}=${String(number)}`).join(",");
+  if (typeof value === "object" && value !== null)
+    return Object.entries(value)
+      .map(([key, number]) => `${key}=${String(number)}`)
+      .join(",");
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 

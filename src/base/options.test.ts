@@ -89,7 +89,14 @@ describe("option records", () => {
   test("layers are laid over the defaults, and what is required is asked for", () => {
     const options = resolveOptions(table, { model: "m", batchSize: 2 }, { batchSize: 3 });
     expect(options).toEqual({
-      model: "m", learningRate: 2e-4, batchSize: 3, packing: false, schedule: "cosine", targetModules: ["all-linear"], rankPattern: {}, resume: false,
+      model: "m",
+      learningRate: 2e-4,
+      batchSize: 3,
+      packing: false,
+      schedule: "cosine",
+      targetModules: ["all-linear"],
+      rankPattern: {},
+      resume: false,
     });
     expect(problem(() => resolveOptions(table, {})).message).toBe("--model is missing");
   });

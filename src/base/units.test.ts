@@ -15,7 +15,14 @@ describe("units", () => {
   });
   test("durations carry two units at most", () => {
     expect([0.0123, 0.9996, 12.34, 59.96, 245, 3599.9, 12_000, 187_000].map(formatDuration)).toEqual([
-      "12 ms", "1.0 s", "12.3 s", "1 min 00 s", "4 min 05 s", "1 h 00 min", "3 h 20 min", "2 d 4 h",
+      "12 ms",
+      "1.0 s",
+      "12.3 s",
+      "1 min 00 s",
+      "4 min 05 s",
+      "1 h 00 min",
+      "3 h 20 min",
+      "2 d 4 h",
     ]);
     expect(formatDuration(Infinity)).toBe("unknown");
   });

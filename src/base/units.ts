@@ -31,7 +31,11 @@ export function parseBytes(text: string): number {
 /** An amount of memory for people: `512 B`, `1.5 MiB`, `4.0 GiB`. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${Math.round(bytes)} B`;
-  for (const [name, size] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20]] as const) {
+  for (const [name, size] of [
+    ["TiB", 2 ** 40],
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+  ] as const) {
     if (bytes >= size) return `${(bytes / size).toFixed(1)} ${name}`;
   }
   return `${(bytes / 1024).toFixed(1)} KiB`;
@@ -53,7 +57,11 @@ export function formatDuration(seconds: number): string {
 
 /** A count for people: `950`, `12.3k`, `135M`, `7.24B`; three significant digits. */
 export function formatCount(count: number): string {
-  for (const [size, suffix] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]] as const) {
+  for (const [size, suffix] of [
+    [1e9, "B"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ] as const) {
     if (count >= size * 0.9995) return `${trimZeros((count / size).toPrecision(3))}${suffix}`;
   }
   return String(Math.round(count));

@@ -42,7 +42,12 @@ interface WithRecipe {
 }
 
 const WITH_RECIPE: OptionTable<WithRecipe> = {
-  config: { group: "Input and output", type: "path", placeholder: "FILE", help: "recipe (YAML) with any of these options; those on the command line come first" },
+  config: {
+    group: "Input and output",
+    type: "path",
+    placeholder: "FILE",
+    help: "recipe (YAML) with any of these options; those on the command line come first",
+  },
 };
 
 /** Runs a verb with the arguments behind it. */
@@ -59,7 +64,11 @@ export async function runCommand<T>(command: Command<T>, argv: readonly string[]
 
 /** The help text of a verb, made from its option records. */
 function commandHelp<T>(command: Command<T>): string {
-  const parts = [`mini-giants ${command.verb}: ${command.summary}`, `Usage: mini-giants ${command.verb} ${command.usage}`, formatOptionHelp(fullTable(command))];
+  const parts = [
+    `mini-giants ${command.verb}: ${command.summary}`,
+    `Usage: mini-giants ${command.verb} ${command.usage}`,
+    formatOptionHelp(fullTable(command)),
+  ];
   if (command.examples) parts.push(`Examples:\n${command.examples.map((example) => `  ${example}`).join("\n")}`);
   return `${parts.join("\n\n")}\n`;
 }

@@ -18,7 +18,13 @@ Exit codes: 0 done, 1 the user's input or data, 2 usage, 70 a bug of ours, 130 i
 
 async function helpOf(verb: string): Promise<string> {
   let text = "";
-  const output = { out: (piece: string) => void (text += piece), err: (piece: string) => void (text += piece), live: false, outIsTerminal: false, columns: 100 };
+  const output = {
+    out: (piece: string) => void (text += piece),
+    err: (piece: string) => void (text += piece),
+    live: false,
+    outIsTerminal: false,
+    columns: 100,
+  };
   const code = await runCli([verb, "--help"], { output, input: Readable.from([]), signal: new AbortController().signal }, () => "");
   expect(code).toBe(0);
   return text;

@@ -38,7 +38,11 @@ export function parseFlags<T>(table: OptionTable<T>, argv: readonly string[]): P
   return values as Partial<T>;
 }
 
-function valueOf(token: { readonly rawName: string; readonly value?: string | undefined; readonly inlineValue?: boolean | undefined }, record: OptionRecord, negated: boolean): unknown {
+function valueOf(
+  token: { readonly rawName: string; readonly value?: string | undefined; readonly inlineValue?: boolean | undefined },
+  record: OptionRecord,
+  negated: boolean,
+): unknown {
   if (record.type === "boolean") {
     if (token.value === undefined) return !negated;
     if (!negated) return token.value;

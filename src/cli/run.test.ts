@@ -42,7 +42,10 @@ describe("command line", () => {
   test.each([
     [["tnue"], 'error: unknown verb "tnue"\nhint: Did you mean tune?\n'],
     [["tune", "--leraning-rate", "1"], "error: unknown option --leraning-rate\nhint: Did you mean --learning-rate?\n"],
-    [["tune", "--model", "m", "--data", "d", "--output", "o", "--method", "lorra"], "error: --method: \"lorra\" is none of lora, full\nhint: Did you mean lora?\n"],
+    [
+      ["tune", "--model", "m", "--data", "d", "--output", "o", "--method", "lorra"],
+      'error: --method: "lorra" is none of lora, full\nhint: Did you mean lora?\n',
+    ],
     [["tune", "--rank", "--packing"], "error: --rank needs a value\nhint: --rank: rank of the low-rank terms.\n"],
     [["tune", "--rank", "many"], 'error: --rank: "many" is not a whole number of at least 1\n'],
     [["tune", "--rank", "8", "--r", "4"], "error: --r is given twice\n"],
@@ -51,7 +54,10 @@ describe("command line", () => {
     [["generate", "--prompt", "x"], "error: --model is missing\nhint: --model: folder of the model, in Hugging Face's layout.\n"],
     [["tune", "--resume"], "error: --resume: --output is missing\nhint: Name the folder of the run to go on with by --output.\n"],
     [["tune", "--no-packing=1"], 'error: --no-packing takes no value, found "1"\n'],
-    [["tune", "--early-stopping-patience", "2", "--eval-steps", "0", "--model", "m", "--data", "d", "--output", "o"], "error: --early-stopping-patience: needs evaluations on the way, found --eval-steps 0\nhint: Set --eval-steps.\n"],
+    [
+      ["tune", "--early-stopping-patience", "2", "--eval-steps", "0", "--model", "m", "--data", "d", "--output", "o"],
+      "error: --early-stopping-patience: needs evaluations on the way, found --eval-steps 0\nhint: Set --eval-steps.\n",
+    ],
   ])("%j is a usage error", async (argv, err) => {
     expect(await cli(...argv)).toEqual({ code: 2, out: "", err });
   });

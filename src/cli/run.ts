@@ -40,7 +40,9 @@ mini-giants VERB --help lists the options of a verb; mini-giants --version print
 function unknownVerb(verb: string): GiantError {
   const meant = nearestName(verb, Object.keys(VERBS));
   const what = verb.startsWith("-") ? "a verb was needed before" : "unknown verb";
-  return new GiantError("usage", `${what} ${JSON.stringify(verb)}`, { hint: meant === undefined ? "mini-giants --help lists the verbs." : `Did you mean ${meant}?` });
+  return new GiantError("usage", `${what} ${JSON.stringify(verb)}`, {
+    hint: meant === undefined ? "mini-giants --help lists the verbs." : `Did you mean ${meant}?`,
+  });
 }
 
 function printError(error: unknown, { output, signal }: CommandContext, debug: boolean): void {

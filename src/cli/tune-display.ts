@@ -46,7 +46,9 @@ export class TuneDisplay {
       case "step":
         return await this.#step(event);
       case "evaluation":
-        return this.#line(`${event.step === 0 ? "before" : `step ${event.step}`}: validation loss ${event.loss.toFixed(4)}, perplexity ${formatFigure(event.perplexity)}${event.best ? " (best so far)" : ""}`);
+        return this.#line(
+          `${event.step === 0 ? "before" : `step ${event.step}`}: validation loss ${event.loss.toFixed(4)}, perplexity ${formatFigure(event.perplexity)}${event.best ? " (best so far)" : ""}`,
+        );
       case "checkpoint":
         return;
       case "warning":
@@ -79,24 +81,35 @@ export class TuneDisplay {
       return;
     }
     if (event.step === this.#totalSteps || this.#doneHere % Math.max(1, Math.ceil(this.#totalSteps / LINES)) === 0 || this.#doneHere === 1) {
-      this.#output.out(`step ${event.step}/${this.#totalSteps}: ${figures}, rate ${formatFigure(event.learningRate)}, gradient ${formatFigure(event.gradientNorm)}\n`);
+      this.#output.out(
+        `step ${event.step}/${this.#totalSteps}: ${figures}, rate ${formatFigure(event.learningRate)}, gradient ${formatFigure(event.gradientNorm)}\n`,
+      );
     }
   }
 
   #finish(event: Of<"finished">): void {
     const out = (text: string): void => this.#output.out(text);
-    out(`done: ${event.step} steps in ${formatDuration(event.seconds)}${event.reason === "patience" ? ", stopped early" : ""}; the weights of step ${event.keptStep} are kept\n`);
+    out(
+      `done: ${event.step} steps in ${formatDuration(event.seconds)}${event.reason === "patience" ? ", stopped early" : ""}; the weights of step ${event.keptStep} are kept\n`,
+    );
     out(`memory: ${event.forecastBytes === null ? "" : `forecast ${formatBytes(event.forecastBytes)}, `}peak ${formatBytes(event.peakBytes)}\n`);
     if (event.lossBefore !== null && event.lossAfter !== null) {
       const { lossBefore, lossAfter } = event;
-      out(`\n${formatTable([
-        ["held-out examples", "before", "after"],
-        ["loss (nats per token)", lossBefore.toFixed(4), lossAfter.toFixed(4)],
-        ["perplexity", formatFigure(Math.exp(lossBefore)), formatFigure(Math.exp(lossAfter))],
-      ])}\n`);
+      out(
+        `\n${formatTable([
+          ["held-out examples", "before", "after"],
+          ["loss (nats per token)", lossBefore.toFixed(4), lossAfter.toFixed(4)],
+          ["perplexity", formatFigure(Math.exp(lossBefore)), formatFigure(Math.exp(lossAfter))],
+        ])}\n`,
+      );
     }
     for (const { prompt, reference, before, after } of event.samples) {
-      const parts = [["prompt: ", prompt], ["before: ", before], ["after:  ", after], ["wanted: ", reference]] as const;
+      const parts = [
+        ["prompt: ", prompt],
+        ["before: ", before],
+        ["after:  ", after],
+        ["wanted: ", reference],
+      ] as const;
       const lines = parts.flatMap(([name, text]) => (text === null ? [] : [indent(text, name, this.#output.columns)]));
       out(`\n${lines.join("\n")}\n`);
     }
@@ -116,7 +129,16 @@ async function startBar(total: number, done: number): Promise<SingleBar> {
   // Loaded only where a bar can be drawn.
   const { default: progress } = await import("cli-progress");
   const bar = new progress.SingleBar(
-    { format: "{bar} {value}/{total} {figures}", barsize: 24, hideCursor: true, clearOnComplete: true, stopOnComplete: false, linewrap: false, gracefulExit: false, stream: process.stderr },
+    {
+      format: "{bar} {value}/{total} {figures}",
+      barsize: 24,
+      hideCursor: true,
+      clearOnComplete: true,
+      stopOnComplete: false,
+      linewrap: false,
+      gracefulExit: false,
+      stream: process.stderr,
+    },
     progress.Presets.shades_classic,
   );
   bar.start(total, done, { figures: "" });
@@ -124,7 +146,11 @@ async function startBar(total: number, done: number): Promise<SingleBar> {
 }
 
 function summaryText(data: DataSummary): string {
-  const extras = [[data.truncated, "truncated"], [data.dropped, "dropped for their length"], [data.unlabelled, "without an answer left out"]] as const;
+  const extras = [
+    [data.truncated, "truncated"],
+    [data.dropped, "dropped for their length"],
+    [data.unlabelled, "without an answer left out"],
+  ] as const;
   const counted = extras.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   const labelled = `${formatCount(data.tokens)} tokens, ${formatCount(data.labelledTokens)} of them trained on`;
   return [`${data.file} (${data.format}), ${data.examples} examples`, labelled, ...counted].join(", ");

@@ -12,7 +12,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   chat: { summary: "talk with a model", load: async () => erase((await import("./chat-command.ts")).chatCommand) },
   merge: { summary: "write an adapter into its base model", load: async () => erase((await import("./merge-command.ts")).mergeCommand) },
   doctor: { summary: "say what this machine has and what is missing", load: async () => erase((await import("./doctor-command.ts")).doctorCommand) },
-  demo: { summary: "the main job: tune, measure before and after, and say how to chat", load: async () => erase((await import("./demo-command.ts")).demoCommand) },
+  demo: {
+    summary: "the main job: tune, measure before and after, and say how to chat",
+    load: async () => erase((await import("./demo-command.ts")).demoCommand),
+  },
 };
 
 /** Forgets the options' type: a command only ever gets options that its own table has read. */

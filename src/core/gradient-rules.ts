@@ -20,7 +20,14 @@ function unbroadcast(dy: Tensor, shape: Shape): Tensor {
 }
 
 /** Sums [..., C] over all axes but the last. */
-const sumRows = (x: Tensor): Tensor => T.reshape(T.sum(x, x.shape.slice(0, -1).map((_, i) => i)), x.shape.slice(-1));
+const sumRows = (x: Tensor): Tensor =>
+  T.reshape(
+    T.sum(
+      x,
+      x.shape.slice(0, -1).map((_, i) => i),
+    ),
+    x.shape.slice(-1),
+  );
 
 const when = (needed: boolean | undefined, gradient: () => Tensor): Tensor | undefined => (needed ? gradient() : undefined);
 
@@ -73,10 +80,7 @@ export const gradientRules: { readonly [Op in OperatorName]: GradientRule<Op> } 
   cast: (y, dy) => (y.dtype === "float32" && y.inputs[0]!.dtype === "float32" ? [dy] : []),
 
   add: (y, dy, needs) => y.inputs.map((input, i) => when(needs[i], () => unbroadcast(dy, input.shape))),
-  sub: (y, dy, needs) => [
-    when(needs[0], () => unbroadcast(dy, y.inputs[0]!.shape)),
-    when(needs[1], () => unbroadcast(T.neg(dy), y.inputs[1]!.shape)),
-  ],
+  sub: (y, dy, needs) => [when(needs[0], () => unbroadcast(dy, y.inputs[0]!.shape)), when(needs[1], () => unbroadcast(T.neg(dy), y.inputs[1]!.shape))],
   mul: (y, dy, needs) => [
     when(needs[0], () => unbroadcast(T.mul(dy, y.inputs[1]!), y.inputs[0]!.shape)),
     when(needs[1], () => unbroadcast(T.mul(dy, y.inputs[0]!), y.inputs[1]!.shape)),
@@ -137,10 +141,8 @@ export const gradientRules: { readonly [Op in OperatorName]: GradientRule<Op> } 
         when(needs[1], () => unbroadcast(transposeB ? T.matmul(rest, scaled, { transposeA: true }) : T.matmul(scaled, rest, { transposeA: true }), b.shape)),
       ];
     }
-    const da = (): Tensor =>
-      transposeA ? T.matmul(b, dy, { transposeA: transposeB, transposeB: true }) : T.matmul(dy, b, { transposeB: !transposeB });
-    const db = (): Tensor =>
-      transposeB ? T.matmul(dy, a, { transposeA: true, transposeB: transposeA }) : T.matmul(a, dy, { transposeA: !transposeA });
+    const da = (): Tensor => (transposeA ? T.matmul(b, dy, { transposeA: transposeB, transposeB: true }) : T.matmul(dy, b, { transposeB: !transposeB }));
+    const db = (): Tensor => (transposeB ? T.matmul(dy, a, { transposeA: true, transposeB: transposeA }) : T.matmul(a, dy, { transposeA: !transposeA }));
     return [when(needs[0], () => unbroadcast(da(), a.shape)), when(needs[1], () => unbroadcast(db(), b.shape))];
   },
   gather: (y, dy, needs) => {

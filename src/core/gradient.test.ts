@@ -30,7 +30,12 @@ function centralDifferences(loss: Tensor, feeds: Record<string, Values>, name: s
   });
 }
 
-const SIZES: ReadonlyMap<string, number> = new Map([["B", 2], ["T", 3], ["N", 4], ["Q", 2]]);
+const SIZES: ReadonlyMap<string, number> = new Map([
+  ["B", 2],
+  ["T", 3],
+  ["N", 4],
+  ["Q", 2],
+]);
 
 const doubles = (feeds: ReturnType<typeof buildCase>["feeds"]): Record<string, Values> =>
   Object.fromEntries(Object.entries(feeds).map(([name, { shape, data }]) => [name, { shape, data: Float64Array.from(data) }]));
@@ -43,7 +48,10 @@ describe("gradient rules agree with central differences in float64", () => {
         const feeds = doubles(singles);
         const loss = weighted(y, feeds);
         const wrt = operatorCase.differentiable ?? floats.map((_, j) => j);
-        const gradients = gradient(loss, wrt.map((j) => floats[j]!));
+        const gradients = gradient(
+          loss,
+          wrt.map((j) => floats[j]!),
+        );
         for (const [k, j] of wrt.entries()) {
           const name = `x${j}`;
           const found = interpret({ g: gradients[k]! }, feeds).g;

@@ -241,7 +241,14 @@ export function interpret<Name extends string>(
   for (const tensor of order) {
     if (values.has(tensor)) continue;
     const rule = interpretations[tensor.op] as Interpretation<OperatorName>;
-    values.set(tensor, rule(tensor.inputs.map((input) => values.get(input)!), tensor.attributes, bindings));
+    values.set(
+      tensor,
+      rule(
+        tensor.inputs.map((input) => values.get(input)!),
+        tensor.attributes,
+        bindings,
+      ),
+    );
   }
   return Object.fromEntries(Object.entries<Tensor>(outputs).map(([name, tensor]) => [name, values.get(tensor)!])) as Record<Name, Values>;
 }

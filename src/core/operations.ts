@@ -59,11 +59,19 @@ export const concat = (inputs: readonly Tensor[], axis: number): Tensor =>
   inputs.length === 1 ? inputs[0]! : node("concat", inputs, { axis: axisOf(axis, inputs[0]!.shape.length) });
 
 /** Sum over axes, which stay as dimensions of 1. */
-export const sum = (x: Tensor, axes: readonly number[]): Tensor => (axes.length === 0 ? x : node("sum", [x], { axes: axes.map((axis) => axisOf(axis, x.shape.length)) }));
+export const sum = (x: Tensor, axes: readonly number[]): Tensor =>
+  axes.length === 0 ? x : node("sum", [x], { axes: axes.map((axis) => axisOf(axis, x.shape.length)) });
 /** Maximum over axes, which stay as dimensions of 1. */
 export const max = (x: Tensor, axes: readonly number[]): Tensor => node("max", [x], { axes: axes.map((axis) => axisOf(axis, x.shape.length)) });
 /** Sum over everything, as a tensor of rank 0. */
-export const sumAll = (x: Tensor): Tensor => reshape(sum(x, x.shape.map((_, i) => i)), []);
+export const sumAll = (x: Tensor): Tensor =>
+  reshape(
+    sum(
+      x,
+      x.shape.map((_, i) => i),
+    ),
+    [],
+  );
 
 /** a [..., M, K] · b [..., K, N] → [..., M, N]; a transposed operand is given as [..., K, M] or [..., N, K]. */
 export const matmul = (a: Tensor, b: Tensor, options: { readonly transposeA?: boolean; readonly transposeB?: boolean } = {}): Tensor =>

@@ -126,7 +126,11 @@ export const shapeRules: { readonly [Op in OperatorName]: ShapeRule<Op> } = {
     // x [B, T, H, D]; cos, sin [B, T, R/2] with R ≤ D: the first R channels of each head are turned.
     const [B, T, , D] = x!.shape;
     invariant(
-      x!.shape.length === 4 && sameShape(cos!.shape, sin!.shape) && cos!.shape[0] === B && cos!.shape[1] === T && 2 * numeric(cos!.shape[2], "half the rotary width") <= numeric(D, "head width"),
+      x!.shape.length === 4 &&
+        sameShape(cos!.shape, sin!.shape) &&
+        cos!.shape[0] === B &&
+        cos!.shape[1] === T &&
+        2 * numeric(cos!.shape[2], "half the rotary width") <= numeric(D, "head width"),
       `rotary of ${formatShape(x!.shape)} with tables ${formatShape(cos!.shape)}`,
     );
     return same([x!]);

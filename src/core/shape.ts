@@ -50,7 +50,10 @@ export function evaluate(dim: Dim, bindings: Bindings): number {
   const bound = bindings.get(dim);
   if (bound !== undefined) return bound;
   if (dim.startsWith("(") && dim.endsWith(")") && !dim.includes("*")) {
-    return dim.slice(1, -1).split("+").reduce((sum, part) => sum + evaluate(asDim(part), bindings), 0);
+    return dim
+      .slice(1, -1)
+      .split("+")
+      .reduce((sum, part) => sum + evaluate(asDim(part), bindings), 0);
   }
   const { coefficient, symbols } = factors(dim);
   invariant(!(coefficient === 1 && symbols.length === 1), `dimension ${dim} is not bound to a number`);

@@ -69,7 +69,9 @@ function check(examples: readonly Example[], plans: readonly BatchPlan[], option
 describe("batches", () => {
   test("every token once, every label once, no segment mixed, padding apart", () => {
     fc.assert(
-      fc.property(arbitraryExamples(20), arbitraryOptions, fc.nat(10), (examples, options, epoch) => check(examples, planEpoch(examples, options, epoch), options)),
+      fc.property(arbitraryExamples(20), arbitraryOptions, fc.nat(10), (examples, options, epoch) =>
+        check(examples, planEpoch(examples, options, epoch), options),
+      ),
       { numRuns: 150 },
     );
   });
@@ -82,7 +84,12 @@ describe("batches", () => {
   });
 
   test("the same seed and epoch give the same plan, another epoch another order", () => {
-    const examples = Array.from({ length: 100 }, (_, e): Example => ({ tokens: new Int32Array(1 + (e % 9)), labels: new Int32Array(1 + (e % 9)), source: "x", line: e }));
+    const examples = Array.from({ length: 100 }, (_, e): Example => ({
+      tokens: new Int32Array(1 + (e % 9)),
+      labels: new Int32Array(1 + (e % 9)),
+      source: "x",
+      line: e,
+    }));
     for (const packing of [false, true]) {
       const options: BatchOptions = { batchSize: 4, maxLength: 16, packing, bucket: 8, seed: 7 };
       expect(planEpoch(examples, options, 3)).toEqual(planEpoch(examples, options, 3));
@@ -92,7 +99,12 @@ describe("batches", () => {
   });
 
   test("rows of a batch are of similar length, and short batches are short", () => {
-    const examples = Array.from({ length: 256 }, (_, e): Example => ({ tokens: new Int32Array(1 + ((e * 37) % 256)), labels: new Int32Array(256), source: "x", line: e }));
+    const examples = Array.from({ length: 256 }, (_, e): Example => ({
+      tokens: new Int32Array(1 + ((e * 37) % 256)),
+      labels: new Int32Array(256),
+      source: "x",
+      line: e,
+    }));
     const plans = planEpoch(examples, { batchSize: 8, maxLength: 256, packing: false, bucket: 32, seed: 1 }, 0);
     const padded = plans.reduce((sum, plan) => sum + plan.rows.length * plan.length, 0);
     const real = examples.reduce((sum, example) => sum + example.tokens.length, 0);
@@ -123,6 +135,9 @@ describe("best fit", () => {
 
   test("the fullest row with room is taken", () => {
     const lengths = [6, 5, 4, 3, 2];
-    expect(packBestFit([0, 1, 2, 3, 4], (i) => lengths[i]!, 10)).toEqual([[0, 2], [1, 3, 4]]);
+    expect(packBestFit([0, 1, 2, 3, 4], (i) => lengths[i]!, 10)).toEqual([
+      [0, 2],
+      [1, 3, 4],
+    ]);
   });
 });

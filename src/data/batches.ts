@@ -88,7 +88,11 @@ export function buildBatch(examples: readonly Example[], plan: BatchPlan, padId:
   return { rows, length, tokens, positions, segments, labelRows: Int32Array.from(labelRows), labelIds: Int32Array.from(labelIds) };
 }
 
-function paddedLength(rows: readonly (readonly number[])[], lengthOf: (i: number) => number, { bucket, maxLength }: Pick<BatchOptions, "bucket" | "maxLength">): number {
+function paddedLength(
+  rows: readonly (readonly number[])[],
+  lengthOf: (i: number) => number,
+  { bucket, maxLength }: Pick<BatchOptions, "bucket" | "maxLength">,
+): number {
   const longest = Math.max(...rows.map((row) => row.reduce((sum, i) => sum + lengthOf(i), 0)));
   return Math.min(Math.ceil(longest / bucket) * bucket, maxLength);
 }

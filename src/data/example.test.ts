@@ -15,7 +15,8 @@ function tokenizerNamed(name: string, config: object = {}, chatTemplateJinja?: s
 
 const gpt2 = tokenizerNamed("gpt2_bytelevel_bpe", { bos_token: "<|endoftext|>", eos_token: "<|endoftext|>" });
 const llama2 = tokenizerNamed("llama2_sentencepiece_bpe", { tokenizer_class: "LlamaTokenizer", bos_token: "<s>", eos_token: "</s>" });
-const chatml = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+const chatml =
+  "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 const templated = tokenizerNamed("qwen2_bytelevel_bpe", { eos_token: "<|im_end|>", additional_special_tokens: ["<|im_start|>", "<|im_end|>"] }, chatml);
 
 const record = (content: RecordContent): TrainingRecord => ({ ...content, source: "x.jsonl", line: 3 });
@@ -32,7 +33,10 @@ const conversation: RecordContent = {
 };
 const task: RecordContent = {
   kind: "messages",
-  messages: [{ role: "user", content: "Add.\n\n1 2" }, { role: "assistant", content: "3" }],
+  messages: [
+    { role: "user", content: "Add.\n\n1 2" },
+    { role: "assistant", content: "3" },
+  ],
   task: { instruction: "Add.", input: "1 2" },
 };
 
@@ -44,8 +48,22 @@ describe("one example", () => {
   });
 
   test("a template that ends no turn gets an end of text", () => {
-    const bare = tokenizerNamed("qwen2_bytelevel_bpe", { eos_token: "<|im_end|>", additional_special_tokens: ["<|im_end|>"] }, "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if not loop.last %}\n{% endif %}{% endfor %}{% if add_generation_prompt %}\nassistant: {% endif %}");
-    const example = exampleOf(record({ kind: "messages", messages: [{ role: "user", content: "Hello" }, { role: "assistant", content: "Hi" }] }), bare, "answers");
+    const bare = tokenizerNamed(
+      "qwen2_bytelevel_bpe",
+      { eos_token: "<|im_end|>", additional_special_tokens: ["<|im_end|>"] },
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if not loop.last %}\n{% endif %}{% endfor %}{% if add_generation_prompt %}\nassistant: {% endif %}",
+    );
+    const example = exampleOf(
+      record({
+        kind: "messages",
+        messages: [
+          { role: "user", content: "Hello" },
+          { role: "assistant", content: "Hi" },
+        ],
+      }),
+      bare,
+      "answers",
+    );
     expect(shown(bare, example.tokens).endsWith("Hi<|im_end|>")).toBe(true);
     expect(example.labels.at(-1)).toBe(bare.eosId);
   });
@@ -144,7 +162,9 @@ describe("a set of examples", () => {
   });
 
   test("error names the lines", () => {
-    expect(() => makeExamples(records, gpt2, { ...options, longExamples: "error" })).toThrow(/x\.jsonl: 2 problems:\n {2}x\.jsonl:3: the example has \d+ tokens, but at most 24 were allowed/);
+    expect(() => makeExamples(records, gpt2, { ...options, longExamples: "error" })).toThrow(
+      /x\.jsonl: 2 problems:\n {2}x\.jsonl:3: the example has \d+ tokens, but at most 24 were allowed/,
+    );
   });
 
   test("long text becomes windows: every token is trained on exactly once", () => {
@@ -160,6 +180,8 @@ describe("a set of examples", () => {
 
   test("nothing left is an error that says why", () => {
     const set = makeExamples([record(long)], gpt2, { ...options, longExamples: "drop" });
-    expect(() => requireExamples(set, "x.jsonl", 24)).toThrow("x.jsonl: none of its 1 records can be trained on: 1 are longer than 24 tokens, 0 have no token of an answer left");
+    expect(() => requireExamples(set, "x.jsonl", 24)).toThrow(
+      "x.jsonl: none of its 1 records can be trained on: 1 are longer than 24 tokens, 0 have no token of an answer left",
+    );
   });
 });

@@ -84,10 +84,14 @@ export function makeExamples(records: readonly TrainingRecord[], tokenizer: Toke
 export function requireExamples({ examples, summary }: ExampleSet, source: string, maxLength: number): void {
   if (examples.length > 0) return;
   const { read, tooLong, withoutAnswer } = summary;
-  throw new GiantError("data", `${source}: none of its ${read} records can be trained on: ${tooLong} are longer than ${maxLength} tokens, ${withoutAnswer} have no token of an answer left`, {
-    hint: "Allow longer sequences (--max-length) if the model does, or shorten the records.",
-    facts: { source, ...summary },
-  });
+  throw new GiantError(
+    "data",
+    `${source}: none of its ${read} records can be trained on: ${tooLong} are longer than ${maxLength} tokens, ${withoutAnswer} have no token of an answer left`,
+    {
+      hint: "Allow longer sequences (--max-length) if the model does, or shorten the records.",
+      facts: { source, ...summary },
+    },
+  );
 }
 
 /** Tokens of an example that count in the loss. */

@@ -4,7 +4,12 @@ import { documentsOf } from "./formats/text.ts";
 
 const samples: Record<string, unknown> = {
   alpaca: { instruction: "Add.", input: "1 2", output: "3" },
-  messages: { messages: [{ role: "user", content: "Hi" }, { role: "assistant", content: "Ho" }] },
+  messages: {
+    messages: [
+      { role: "user", content: "Hi" },
+      { role: "assistant", content: "Ho" },
+    ],
+  },
   "prompt-completion": { prompt: "a", completion: "b" },
   text: "a text",
 };
@@ -22,10 +27,19 @@ describe("reading", () => {
   test("alpaca: the input stands below the instruction, and both are kept apart too", () => {
     expect(read("alpaca", samples["alpaca"])).toEqual({
       kind: "messages",
-      messages: [{ role: "user", content: "Add.\n\n1 2" }, { role: "assistant", content: "3" }],
+      messages: [
+        { role: "user", content: "Add.\n\n1 2" },
+        { role: "assistant", content: "3" },
+      ],
       task: { instruction: "Add.", input: "1 2" },
     });
-    expect(read("alpaca", { instruction: "Sing.", output: "La." })).toEqual({ kind: "messages", messages: [{ role: "user", content: "Sing." }, { role: "assistant", content: "La." }] });
+    expect(read("alpaca", { instruction: "Sing.", output: "La." })).toEqual({
+      kind: "messages",
+      messages: [
+        { role: "user", content: "Sing." },
+        { role: "assistant", content: "La." },
+      ],
+    });
     expect(read("alpaca", { instruction: "c", input: "", output: "d", system: "s", history: [["a", "b"]] })).toMatchObject({
       messages: [{ role: "system", content: "s" }, { content: "a" }, { content: "b" }, { content: "c" }, { content: "d" }],
     });
@@ -37,7 +51,13 @@ describe("reading", () => {
       read("messages", {
         messages: [
           { role: "developer", content: "s" },
-          { role: "user", content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] },
+          {
+            role: "user",
+            content: [
+              { type: "text", text: "a" },
+              { type: "text", text: "b" },
+            ],
+          },
           { role: "assistant", tool_calls: calls },
           { role: "tool", name: "f", content: "1" },
           { role: "assistant", content: "one" },
@@ -68,7 +88,16 @@ describe("reading", () => {
     ["messages", { messages: [{ role: "user" }, { role: "assistant", content: "a" }] }, "messages[0].content is missing"],
     ["messages", { messages: [{ role: "robot", content: "a" }] }, 'messages[0].role is "robot", but one of system, user, assistant, tool was needed'],
     ["messages", { messages: [{ role: "assistant", content: null }] }, "messages[0].content is null, but a text was needed"],
-    ["messages", { messages: [{ role: "user", content: "a" }, { role: "system", content: "a" }] }, 'messages[1].role is "system", but only the first message may be the system\'s'],
+    [
+      "messages",
+      {
+        messages: [
+          { role: "user", content: "a" },
+          { role: "system", content: "a" },
+        ],
+      },
+      'messages[1].role is "system", but only the first message may be the system\'s',
+    ],
     ["messages", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }, 'messages[0].content[0].type is "image_url", but "text" was needed'],
     ["messages", { messages: ["a"] }, 'messages[0] is "a", but an object was needed'],
     ["prompt-completion", { prompt: "a" }, "completion is missing"],
@@ -89,7 +118,9 @@ describe("detection", () => {
 
   test("none, several, nothing", () => {
     expect(() => detectFormat(at({ story: 1, context: 2 }), "x.jsonl")).toThrow('x.jsonl:1: no known format has the fields "story", "context"');
-    expect(() => detectFormat(at(samples["alpaca"], samples["messages"]), "x.jsonl")).toThrow("x.jsonl:2: the record is in the format messages, but those before it are alpaca");
+    expect(() => detectFormat(at(samples["alpaca"], samples["messages"]), "x.jsonl")).toThrow(
+      "x.jsonl:2: the record is in the format messages, but those before it are alpaca",
+    );
     expect(() => detectFormat([], "x.jsonl")).toThrow("x.jsonl: it holds no records");
     expect(() => detectFormat(at(null), "x")).toThrow("no known format has null as a record");
     expect(() => formatNamed("csv")).toThrow('unknown data format "csv"');
@@ -97,7 +128,8 @@ describe("detection", () => {
 });
 
 describe("files of plain text", () => {
-  const documents = (text: string): unknown[] => Array.from(documentsOf(text.split("\n")), ({ line, content }) => [line, content.text, content.goesOn ?? false]);
+  const documents = (text: string): unknown[] =>
+    Array.from(documentsOf(text.split("\n")), ({ line, content }) => [line, content.text, content.goesOn ?? false]);
 
   test("separators part documents; white space around them is dropped", () => {
     expect(documents("\none\ntwo\n\n<|endoftext|>\n<|endoftext|>\n\nthree\n")).toEqual([

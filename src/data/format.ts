@@ -12,7 +12,8 @@ export const FORMATS: readonly DataFormat[] = [messages, alpaca, promptCompletio
 /** The format of that name. */
 export function formatNamed(name: string): DataFormat {
   const format = FORMATS.find((each) => each.name === name);
-  if (format === undefined) throw new GiantError("usage", `unknown data format ${JSON.stringify(name)}`, { hint: `Formats: ${FORMATS.map((each) => each.name).join(", ")}.` });
+  if (format === undefined)
+    throw new GiantError("usage", `unknown data format ${JSON.stringify(name)}`, { hint: `Formats: ${FORMATS.map((each) => each.name).join(", ")}.` });
   return format;
 }
 
@@ -38,7 +39,8 @@ export function detectFormat(values: readonly { readonly line: number; readonly 
     }
     chosen = format;
   }
-  if (chosen === undefined) throw new GiantError("data", `${source}: it holds no records`, { hint: "A data set needs at least one record.", facts: { source } });
+  if (chosen === undefined)
+    throw new GiantError("data", `${source}: it holds no records`, { hint: "A data set needs at least one record.", facts: { source } });
   return chosen;
 }
 

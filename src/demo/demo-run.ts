@@ -12,7 +12,15 @@ const SEED = 42;
 
 /** How the model made on the spot is tuned: it cannot write a word yet, so its head learns whole beside the low-rank terms. */
 const TINY_RUN: Partial<TuneOptions> = {
-  method: "lora", modulesToSave: ["lm_head"], learningRate: 1e-2, batchSize: 16, epochs: 8, maxLength: 128, evalSteps: 50, warmupSteps: 10, sampleTokens: 16,
+  method: "lora",
+  modulesToSave: ["lm_head"],
+  learningRate: 1e-2,
+  batchSize: 16,
+  epochs: 8,
+  maxLength: 128,
+  evalSteps: 50,
+  warmupSteps: 10,
+  sampleTokens: 16,
 };
 
 /** The first of `demo-1`, `demo-2`, … that is not there yet. */
@@ -38,7 +46,11 @@ export async function writeTinyModel(folder: string): Promise<string> {
     await writeFileAtomic(join(temporary, "config.json"), json(TINY_CONFIG));
     await writeFileAtomic(join(temporary, "tokenizer.json"), json(tinyTokenizer()));
     await writeFileAtomic(join(temporary, "tokenizer_config.json"), json(tinyTokenizerConfig()));
-    await writeSafetensors(join(temporary, "model.safetensors"), tinyWeights(SEED).map((tensor) => ({ ...tensor, dtype: "F32" })), { format: "pt" });
+    await writeSafetensors(
+      join(temporary, "model.safetensors"),
+      tinyWeights(SEED).map((tensor) => ({ ...tensor, dtype: "F32" })),
+      { format: "pt" },
+    );
   });
   return folder;
 }
@@ -46,7 +58,12 @@ export async function writeTinyModel(folder: string): Promise<string> {
 /** Writes the sentences as messages; returns the file's path. */
 export async function writeSentences(path: string): Promise<string> {
   const lines = exchanges(Random.named(SEED, "sentences")).map(({ user, assistant }) =>
-    JSON.stringify({ messages: [{ role: "user", content: user }, { role: "assistant", content: assistant }] }),
+    JSON.stringify({
+      messages: [
+        { role: "user", content: user },
+        { role: "assistant", content: assistant },
+      ],
+    }),
   );
   await writeFileAtomic(path, `${lines.join("\n")}\n`);
   return path;

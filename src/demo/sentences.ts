@@ -1,14 +1,53 @@
 /** Questions and answers that a very small model can learn in a minute, as chat messages. */
 import type { Random } from "../base/random.ts";
 
-const NAMES = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ivo", "Jane", "Kim", "Leo", "Mia", "Noor", "Otto", "Pia", "Quin", "Rosa", "Sam", "Tess", "Uma", "Vito", "Wim", "Xena", "Yara", "Zoe"];
+const NAMES = [
+  "Ada",
+  "Ben",
+  "Cleo",
+  "Dan",
+  "Eva",
+  "Finn",
+  "Gus",
+  "Hana",
+  "Ivo",
+  "Jane",
+  "Kim",
+  "Leo",
+  "Mia",
+  "Noor",
+  "Otto",
+  "Pia",
+  "Quin",
+  "Rosa",
+  "Sam",
+  "Tess",
+  "Uma",
+  "Vito",
+  "Wim",
+  "Xena",
+  "Yara",
+  "Zoe",
+];
 
 const ANIMALS: readonly (readonly [animal: string, sound: string])[] = [
-  ["cat", "Meow"], ["dog", "Woof"], ["cow", "Moo"], ["duck", "Quack"], ["sheep", "Baa"], ["owl", "Hoo"], ["pig", "Oink"], ["bee", "Buzz"],
+  ["cat", "Meow"],
+  ["dog", "Woof"],
+  ["cow", "Moo"],
+  ["duck", "Quack"],
+  ["sheep", "Baa"],
+  ["owl", "Hoo"],
+  ["pig", "Oink"],
+  ["bee", "Buzz"],
 ];
 
 const COLOURS: readonly (readonly [thing: string, colour: string])[] = [
-  ["grass", "green"], ["snow", "white"], ["coal", "black"], ["the sky", "blue"], ["a lemon", "yellow"], ["a rose", "red"],
+  ["grass", "green"],
+  ["snow", "white"],
+  ["coal", "black"],
+  ["the sky", "blue"],
+  ["a lemon", "yellow"],
+  ["a rose", "red"],
 ];
 
 /** One example: what the user says and what the assistant answers. */

@@ -30,7 +30,15 @@ const CHAT_TEMPLATE =
 /** tokenizer.json: one token per byte, spelt as GPT-2 spells bytes, and the special ones. */
 export function tinyTokenizer(): Record<string, unknown> {
   const vocab = Object.fromEntries(byteSpellings().map((spelling, byte) => [spelling, byte]));
-  const added = SPECIAL_TOKENS.map((content, i) => ({ id: 256 + i, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }));
+  const added = SPECIAL_TOKENS.map((content, i) => ({
+    id: 256 + i,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  }));
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
     version: "1.0",
@@ -41,19 +49,40 @@ export function tinyTokenizer(): Record<string, unknown> {
     pre_tokenizer: byteLevel,
     post_processor: byteLevel,
     decoder: byteLevel,
-    model: { type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, vocab, merges: [] },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      vocab,
+      merges: [],
+    },
   };
 }
 
 export function tinyTokenizerConfig(): Record<string, unknown> {
-  return { tokenizer_class: "PreTrainedTokenizerFast", bos_token: SPECIAL_TOKENS[0], eos_token: SPECIAL_TOKENS[2], pad_token: SPECIAL_TOKENS[0], model_max_length: TINY_CONFIG.max_position_embeddings, clean_up_tokenization_spaces: false, chat_template: CHAT_TEMPLATE };
+  return {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    bos_token: SPECIAL_TOKENS[0],
+    eos_token: SPECIAL_TOKENS[2],
+    pad_token: SPECIAL_TOKENS[0],
+    model_max_length: TINY_CONFIG.max_position_embeddings,
+    clean_up_tokenization_spaces: false,
+    chat_template: CHAT_TEMPLATE,
+  };
 }
 
 /** Weights by their names: normal with deviation 1/√inputs, norms one. */
 export function tinyWeights(seed: number): { readonly name: string; readonly shape: readonly number[]; readonly data: Float32Array }[] {
   const { hidden_size: C, intermediate_size: F, num_hidden_layers: L, num_attention_heads: H, num_key_value_heads: K, vocab_size: V } = TINY_CONFIG;
   const keyWidth = (C / H) * K;
-  const shapes: [name: string, shape: number[]][] = [["model.embed_tokens.weight", [V, C]], ["model.norm.weight", [C]]];
+  const shapes: [name: string, shape: number[]][] = [
+    ["model.embed_tokens.weight", [V, C]],
+    ["model.norm.weight", [C]],
+  ];
   for (let layer = 0; layer < L; layer++) {
     const path = `model.layers.${layer}`;
     shapes.push(

@@ -60,9 +60,18 @@ export class KeyValueCache {
         positions: gather(newest, ({ position }) => position),
         segments: gather(newest, ({ segment }) => segment),
       }),
-      keyPositions: integers([B, S], gather(0, ({ position }) => position)),
-      keySegments: integers([B, S], gather(0, ({ segment }) => segment)),
-      lastRows: integers([B], Array.from({ length: B }, (_, b) => (b + 1) * longest - 1)),
+      keyPositions: integers(
+        [B, S],
+        gather(0, ({ position }) => position),
+      ),
+      keySegments: integers(
+        [B, S],
+        gather(0, ({ segment }) => segment),
+      ),
+      lastRows: integers(
+        [B],
+        Array.from({ length: B }, (_, b) => (b + 1) * longest - 1),
+      ),
     };
     for (const name of presentNames) feeds[name.replace("present", "past")] = this.#tensors[name]!;
     const used = Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!]));

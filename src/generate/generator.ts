@@ -67,14 +67,23 @@ class CachedGenerator implements Generator {
   }
 
   async generate(prompts: readonly (readonly number[])[], options: DecodeOptions): Promise<number[][]> {
-    invariant(prompts.every((prompt) => prompt.length > 0), "a prompt needs at least one token");
+    invariant(
+      prompts.every((prompt) => prompt.length > 0),
+      "a prompt needs at least one token",
+    );
     const [only] = prompts;
     const reused = prompts.length === 1 ? (this.#last?.rewindTo(only!) ?? 0) : 0;
     if (reused === 0) await this.#forget();
     const cache = this.#last ?? new KeyValueCache(this.#on, prompts.length);
     this.#last = undefined;
     try {
-      const results = await decode(cache, prompts, prompts.map((prompt) => prompt.slice(reused)), this.#on.architecture.vocabSize, options);
+      const results = await decode(
+        cache,
+        prompts,
+        prompts.map((prompt) => prompt.slice(reused)),
+        this.#on.architecture.vocabSize,
+        options,
+      );
       if (prompts.length === 1) this.#last = cache;
       return results;
     } finally {

@@ -5,9 +5,7 @@ import { Random } from "../base/random.ts";
 import type { SamplingOptions } from "./sampler.ts";
 import { createSampler } from "./sampler.ts";
 
-const logitsOf = fc
-  .array(fc.integer({ min: -40, max: 40 }), { minLength: 1, maxLength: 60 })
-  .map((values) => Float32Array.from(values, (value) => value / 4)); // ties are frequent
+const logitsOf = fc.array(fc.integer({ min: -40, max: 40 }), { minLength: 1, maxLength: 60 }).map((values) => Float32Array.from(values, (value) => value / 4)); // ties are frequent
 
 function kept(logits: Float32Array, options: SamplingOptions, history: readonly number[] = []): number[] {
   const tokens = createSampler(options).candidates(logits, history);

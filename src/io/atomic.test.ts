@@ -29,7 +29,11 @@ describe("files", () => {
       await file.writeFile("tw");
       throw Object.assign(new Error("no space"), { code: "ENOSPC" });
     });
-    await expect(failed).rejects.toMatchObject({ code: "file", message: `${path}: cannot write: the disk is full`, hint: expect.stringContaining("Free some space") as unknown });
+    await expect(failed).rejects.toMatchObject({
+      code: "file",
+      message: `${path}: cannot write: the disk is full`,
+      hint: expect.stringContaining("Free some space") as unknown,
+    });
     expect(readFileSync(path, "utf8")).toBe("one");
     expect(readdirSync(folder)).toEqual(["b.txt"]);
   });
@@ -37,7 +41,10 @@ describe("files", () => {
   test("a path through a file is refused in one line", async () => {
     const path = join(temporaryFolder(), "file");
     writeFileSync(path, "");
-    await expect(writeFileAtomic(join(path, "x", "y"), "")).rejects.toMatchObject({ code: "file", message: expect.stringMatching(/a part of the path is a file/) as unknown });
+    await expect(writeFileAtomic(join(path, "x", "y"), "")).rejects.toMatchObject({
+      code: "file",
+      message: expect.stringMatching(/a part of the path is a file/) as unknown,
+    });
   });
 
   test("a folder without write permission is refused", async (ctx) => {

@@ -33,7 +33,10 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const files: SafetensorsFile[] = [];
   for (const name of [...new Set(weightMap.values())].sort()) {
     if (!(await isFile(join(folder, name)))) {
-      throw new GiantError("model", `${index}: shard ${name} is missing in the folder`, { hint: "The model is incomplete: get it again.", facts: { folder, shard: name } });
+      throw new GiantError("model", `${index}: shard ${name} is missing in the folder`, {
+        hint: "The model is incomplete: get it again.",
+        facts: { folder, shard: name },
+      });
     }
     files.push(await readSafetensorsHeader(join(folder, name)));
   }
@@ -41,10 +44,14 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const shardOf = new Map(files.flatMap((file) => [...file.entries.keys()].map((tensor) => [tensor, basename(file.path)] as const)));
   for (const [tensor, shard] of weightMap) {
     if (shardOf.get(tensor) !== shard) {
-      throw new GiantError("model", `${index}: tensor ${tensor} is said to be in ${shard}, but is ${shardOf.has(tensor) ? `in ${shardOf.get(tensor)}` : "not there"}`, {
-        hint: "The shards and their index do not belong together: get the model again.",
-        facts: { folder, tensor, shard },
-      });
+      throw new GiantError(
+        "model",
+        `${index}: tensor ${tensor} is said to be in ${shard}, but is ${shardOf.has(tensor) ? `in ${shardOf.get(tensor)}` : "not there"}`,
+        {
+          hint: "The shards and their index do not belong together: get the model again.",
+          facts: { folder, tensor, shard },
+        },
+      );
     }
   }
   return checkpoint;
@@ -52,12 +59,16 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
 
 function checkWeightMap(index: string, content: JsonObject): Map<string, string> {
   const map = content["weight_map"];
-  if (typeof map !== "object" || map === null || Array.isArray(map)) throw new GiantError("format", `${index}: weight_map is missing, but an object from tensor to file name was needed`);
+  if (typeof map !== "object" || map === null || Array.isArray(map))
+    throw new GiantError("format", `${index}: weight_map is missing, but an object from tensor to file name was needed`);
   const checked = new Map<string, string>();
   for (const [tensor, shard] of Object.entries(map)) {
     // A shard lies in the folder itself: a path could lead out of it.
     if (typeof shard !== "string" || shard !== basename(shard) || !shard.endsWith(".safetensors")) {
-      throw new GiantError("format", `${index}: weight_map names ${JSON.stringify(shard)} for ${tensor}, but the name of a .safetensors file in the same folder was needed`);
+      throw new GiantError(
+        "format",
+        `${index}: weight_map names ${JSON.stringify(shard)} for ${tensor}, but the name of a .safetensors file in the same folder was needed`,
+      );
     }
     checked.set(tensor, shard);
   }
@@ -70,7 +81,10 @@ function merge(folder: string, files: readonly SafetensorsFile[]): Checkpoint {
   for (const file of files) {
     for (const [name, entry] of file.entries) {
       const other = entries.get(name);
-      if (other !== undefined) throw new GiantError("model", `${file.path}: tensor ${name} is also in ${other.file}`, { hint: "The shards do not belong together: get the model again." });
+      if (other !== undefined)
+        throw new GiantError("model", `${file.path}: tensor ${name} is also in ${other.file}`, {
+          hint: "The shards do not belong together: get the model again.",
+        });
       entries.set(name, entry);
     }
   }
@@ -105,5 +119,8 @@ async function noWeights(folder: string): Promise<GiantError> {
       facts: { folder },
     });
   }
-  return new GiantError("model", `${folder}: no weights: neither ${SINGLE} nor ${INDEX} is there`, { hint: "The model is incomplete: get it again.", facts: { folder } });
+  return new GiantError("model", `${folder}: no weights: neither ${SINGLE} nor ${INDEX} is there`, {
+    hint: "The model is incomplete: get it again.",
+    facts: { folder },
+  });
 }

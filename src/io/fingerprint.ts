@@ -33,7 +33,7 @@ async function* sampledBlocks(file: SafetensorsFile): AsyncGenerator<Uint8Array>
     try {
       for (const [start, end] of sampledRanges(file)) {
         const block = new Uint8Array(end - start);
-        for (let done = 0; done < block.length; ) {
+        for (let done = 0; done < block.length;) {
           const { bytesRead } = await handle.read(block, done, block.length - done, start + done);
           if (bytesRead === 0) break; // The file shrank since its header was read: the hash differs, as it should.
           done += bytesRead;

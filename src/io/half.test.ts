@@ -12,7 +12,13 @@ test("every half-precision number has the value of its formula", () => {
     const exponent = (h >> 10) & 31;
     const mantissa = h & 1023;
     const expected =
-      exponent === 31 ? (mantissa === 0 ? sign * Infinity : NaN) : exponent === 0 ? sign * mantissa * 2 ** -24 : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+      exponent === 31
+        ? mantissa === 0
+          ? sign * Infinity
+          : NaN
+        : exponent === 0
+          ? sign * mantissa * 2 ** -24
+          : sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
     if (!Object.is(values[h], expected)) expect([h, values[h]]).toEqual([h, expected]);
   }
 });

@@ -50,7 +50,11 @@ export async function readJsonObjectIfPresent(path: string): Promise<JsonObject 
   if (text === undefined) return undefined;
   const value = parseJson(text, path);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new GiantError("format", `${path}: it holds ${Array.isArray(value) ? "an array" : value === null ? "null" : `a ${typeof value}`}, but an object was needed`, { facts: { path } });
+    throw new GiantError(
+      "format",
+      `${path}: it holds ${Array.isArray(value) ? "an array" : value === null ? "null" : `a ${typeof value}`}, but an object was needed`,
+      { facts: { path } },
+    );
   }
   return value as JsonObject;
 }

@@ -91,16 +91,21 @@ describe("JSON Lines", () => {
     const path = written("");
     const valid = fc.array(fc.jsonValue()).map((values) => Buffer.from(values.map((value) => JSON.stringify(value)).join("\n")));
     await fc.assert(
-      fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 100 }), valid), fc.array(fc.nat(), { maxLength: 3 }), fc.double({ min: 0, max: 1, noNaN: true }), async (start, flips, keep) => {
-        const bytes = Uint8Array.from(start.subarray(0, Math.ceil(start.length * keep)));
-        for (const flip of flips) if (bytes.length > 0) bytes[Math.floor(flip / 8) % bytes.length]! ^= 1 << (flip % 8);
-        writeFileSync(path, bytes);
-        try {
-          await all(path);
-        } catch (error) {
-          expect(error).toBeInstanceOf(GiantError);
-        }
-      }),
+      fc.asyncProperty(
+        fc.oneof(fc.uint8Array({ maxLength: 100 }), valid),
+        fc.array(fc.nat(), { maxLength: 3 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        async (start, flips, keep) => {
+          const bytes = Uint8Array.from(start.subarray(0, Math.ceil(start.length * keep)));
+          for (const flip of flips) if (bytes.length > 0) bytes[Math.floor(flip / 8) % bytes.length]! ^= 1 << (flip % 8);
+          writeFileSync(path, bytes);
+          try {
+            await all(path);
+          } catch (error) {
+            expect(error).toBeInstanceOf(GiantError);
+          }
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -126,8 +131,10 @@ describe("JSON arrays", () => {
 
 describe("the scanner", () => {
   test("agrees with JSON.parse on what is JSON", () => {
-    const character = fc.constantFrom(...Array.from("{}[]:,\"\\ntrufalsen0123456789-+.eE \n\tu\u0000é"));
-    const damaged = fc.tuple(fc.json(), fc.nat(), character).map(([text, at, c]) => text.slice(0, at % (text.length + 1)) + c + text.slice((at % (text.length + 1)) + 1));
+    const character = fc.constantFrom(...Array.from('{}[]:,"\\ntrufalsen0123456789-+.eE \n\tu\u0000é'));
+    const damaged = fc
+      .tuple(fc.json(), fc.nat(), character)
+      .map(([text, at, c]) => text.slice(0, at % (text.length + 1)) + c + text.slice((at % (text.length + 1)) + 1));
     fc.assert(
       fc.property(fc.oneof(fc.json(), damaged, fc.string({ unit: character })), (text) => {
         let valid = true;

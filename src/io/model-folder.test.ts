@@ -9,7 +9,10 @@ import { readTensor } from "./safetensors.ts";
 import { writeSafetensors } from "./safetensors-writer.ts";
 
 async function weights(path: string, ...names: string[]): Promise<void> {
-  await writeSafetensors(path, names.map((name, i) => ({ name, dtype: "F32", shape: [2], data: Float32Array.of(i, name.length) })));
+  await writeSafetensors(
+    path,
+    names.map((name, i) => ({ name, dtype: "F32", shape: [2], data: Float32Array.of(i, name.length) })),
+  );
 }
 
 async function sharded(map?: Record<string, unknown>): Promise<string> {
@@ -34,7 +37,11 @@ describe("checkpoints", () => {
     const folder = await sharded();
     mkdirSync(join(folder, "blobs"));
     mkdirSync(join(folder, "snapshot"));
-    for (const [name, blob] of [["model-00001-of-00002.safetensors", "f00"], ["model-00002-of-00002.safetensors", "ba4"], ["model.safetensors.index.json", "1dex"]] as const) {
+    for (const [name, blob] of [
+      ["model-00001-of-00002.safetensors", "f00"],
+      ["model-00002-of-00002.safetensors", "ba4"],
+      ["model.safetensors.index.json", "1dex"],
+    ] as const) {
       renameSync(join(folder, name), join(folder, "blobs", blob));
       symlinkSync(join("..", "blobs", blob), join(folder, "snapshot", name));
     }
@@ -43,7 +50,10 @@ describe("checkpoints", () => {
     expect(entries.get("c")!.file).toBe(join(folder, "blobs", "ba4"));
     renameSync(join(folder, "blobs", "ba4"), join(folder, "ba4"));
     symlinkSync(join("..", "ba4"), join(folder, "blobs", "ba4"));
-    await expect(openCheckpoint(join(folder, "snapshot"))).rejects.toMatchObject({ code: "model", message: expect.stringMatching(/lie in different folders/) as unknown });
+    await expect(openCheckpoint(join(folder, "snapshot"))).rejects.toMatchObject({
+      code: "model",
+      message: expect.stringMatching(/lie in different folders/) as unknown,
+    });
   });
 
   test.each([
@@ -60,11 +70,17 @@ describe("checkpoints", () => {
   test("a truncated shard, pickled weights, no weights", async () => {
     const folder = await sharded();
     truncateSync(join(folder, "model-00002-of-00002.safetensors"), 70);
-    await expect(openCheckpoint(folder)).rejects.toMatchObject({ code: "format", message: expect.stringMatching(/model-00002-of-00002.safetensors: /) as unknown });
+    await expect(openCheckpoint(folder)).rejects.toMatchObject({
+      code: "format",
+      message: expect.stringMatching(/model-00002-of-00002.safetensors: /) as unknown,
+    });
     const other = temporaryFolder();
     await expect(openCheckpoint(other)).rejects.toThrow(/no weights: neither/);
     writeFileSync(join(other, "pytorch_model.bin"), "");
-    await expect(openCheckpoint(other)).rejects.toMatchObject({ message: expect.stringMatching(/in pytorch_model.bin, but model.safetensors was needed/) as unknown, hint: expect.stringMatching(/save_pretrained/) as unknown });
+    await expect(openCheckpoint(other)).rejects.toMatchObject({
+      message: expect.stringMatching(/in pytorch_model.bin, but model.safetensors was needed/) as unknown,
+      hint: expect.stringMatching(/save_pretrained/) as unknown,
+    });
   });
 });
 
@@ -89,7 +105,10 @@ describe("model folders", () => {
     await expect(readModelFolder(join(folder, "none"))).rejects.toMatchObject({ code: "file", message: expect.stringMatching(/does not exist/) as unknown });
     await expect(readModelFolder(join(folder, "model.safetensors.index.json"))).rejects.toThrow(/is a file, but a model folder was needed/);
     writeFileSync(join(folder, "config.json"), '{\n  "a": 1,\n}');
-    await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "format", message: `${join(folder, "config.json")}:3: column 1: a key in quotes was expected, found "}"` });
+    await expect(readModelFolder(folder)).rejects.toMatchObject({
+      code: "format",
+      message: `${join(folder, "config.json")}:3: column 1: a key in quotes was expected, found "}"`,
+    });
     writeFileSync(join(folder, "config.json"), "[]");
     await expect(readModelFolder(folder)).rejects.toThrow(/it holds an array, but an object was needed/);
   });

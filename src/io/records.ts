@@ -80,7 +80,10 @@ async function valuesOf(path: string, problems: Problems): Promise<AsyncGenerato
     case ".json":
       return (await firstCharacter(path)) === "[" ? readJsonArray(path) : readJsonl(path, problems);
     default:
-      throw new GiantError("data", `${path}: the kind of file cannot be told from its name`, { hint: "Name it .jsonl, .json or .txt, by what it holds.", facts: { path } });
+      throw new GiantError("data", `${path}: the kind of file cannot be told from its name`, {
+        hint: "Name it .jsonl, .json or .txt, by what it holds.",
+        facts: { path },
+      });
   }
 }
 

@@ -150,7 +150,11 @@ describe("writing", () => {
 
 describe("fuzzing: a GiantError or the right content, nothing else", () => {
   const arbitraryTensors = fc.uniqueArray(
-    fc.record({ name: fc.string({ unit: "binary", maxLength: 8 }), shape: fc.array(fc.nat(4), { maxLength: 3 }), dtype: fc.constantFrom("F32", "F16", "BF16", "I64", "U8", "BOOL") }),
+    fc.record({
+      name: fc.string({ unit: "binary", maxLength: 8 }),
+      shape: fc.array(fc.nat(4), { maxLength: 3 }),
+      dtype: fc.constantFrom("F32", "F16", "BF16", "I64", "U8", "BOOL"),
+    }),
     { selector: (tensor) => tensor.name, maxLength: 5 },
   );
   const filled = (tensors: { name: string; shape: number[]; dtype: string }[]): TensorToWrite[] =>
@@ -200,8 +204,14 @@ describe("fuzzing: a GiantError or the right content, nothing else", () => {
 
   test("random bytes, alone and behind a fitting length", async () => {
     const path = join(temporaryFolder(), "x.safetensors");
-    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), (bytes) => survives(path, bytes)), { numRuns: 200 });
-    await fc.assert(fc.asyncProperty(fc.string({ unit: "binary" }), (text) => survives(path, fileOf(`{${text}`, new Uint8Array(4)))), { numRuns: 200 });
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), (bytes) => survives(path, bytes)),
+      { numRuns: 200 },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: "binary" }), (text) => survives(path, fileOf(`{${text}`, new Uint8Array(4)))),
+      { numRuns: 200 },
+    );
   });
 
   test("valid files cut off, or with flipped bits", async () => {
@@ -222,7 +232,14 @@ describe("fuzzing: a GiantError or the right content, nothing else", () => {
     const path = join(temporaryFolder(), "x.safetensors");
     const number = fc.oneof(fc.nat(16), fc.integer(), fc.double(), fc.constantFrom(2 ** 53, 1e300, -0));
     const lie = fc.oneof(
-      fc.record({ dtype: fc.oneof(fc.constantFrom(...Object.keys(SAFETENSORS_BITS)), fc.string()), shape: fc.array(number, { maxLength: 3 }), data_offsets: fc.array(number, { maxLength: 3 }) }, { requiredKeys: [] }),
+      fc.record(
+        {
+          dtype: fc.oneof(fc.constantFrom(...Object.keys(SAFETENSORS_BITS)), fc.string()),
+          shape: fc.array(number, { maxLength: 3 }),
+          data_offsets: fc.array(number, { maxLength: 3 }),
+        },
+        { requiredKeys: [] },
+      ),
       fc.jsonValue(),
     );
     await fc.assert(

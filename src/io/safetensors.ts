@@ -73,7 +73,8 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsFi
     const { size } = await file.stat();
     if (size < 8) throw broken(path, `${size} bytes are too few for a safetensors file`, INCOMPLETE);
     const length = Number((await readExactly(file, 0, 8, path)).readBigUInt64LE(0));
-    if (length > LONGEST_HEADER_BYTES) throw broken(path, `the header claims ${length} bytes, at most ${LONGEST_HEADER_BYTES} are allowed`, "Check that this is a safetensors file.");
+    if (length > LONGEST_HEADER_BYTES)
+      throw broken(path, `the header claims ${length} bytes, at most ${LONGEST_HEADER_BYTES} are allowed`, "Check that this is a safetensors file.");
     if (8 + length > size) throw broken(path, `the header claims ${length} bytes, but only ${size - 8} follow`, INCOMPLETE);
     return { realPath: await realpath(path), size, head: await readExactly(file, 8, length, path) };
   });
@@ -168,10 +169,12 @@ function checkMetadata(path: string, metadata: unknown): Record<string, string> 
 }
 
 function checkEntry(path: string, name: string, value: unknown, file: string, dataOffset: number): TensorEntry {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw brokenTensor(path, name, `its entry is ${shown(value)}, but an object was needed`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw brokenTensor(path, name, `its entry is ${shown(value)}, but an object was needed`);
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   if (typeof dtype !== "string" || !Object.hasOwn(SAFETENSORS_BITS, dtype)) throw brokenTensor(path, name, `unknown element type ${shown(dtype)}`);
-  if (!Array.isArray(shape) || !shape.every(isCount)) throw brokenTensor(path, name, `its shape is ${shown(shape)}, but an array of non-negative integers was needed`);
+  if (!Array.isArray(shape) || !shape.every(isCount))
+    throw brokenTensor(path, name, `its shape is ${shown(shape)}, but an array of non-negative integers was needed`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
     throw brokenTensor(path, name, `its data_offsets are ${shown(offsets)}, but two non-negative integers were needed`);
   }
@@ -180,7 +183,8 @@ function checkEntry(path: string, name: string, value: unknown, file: string, da
   const bits = shape.reduce((product: number, size: number) => product * size, SAFETENSORS_BITS[dtype]!);
   if (!Number.isSafeInteger(bits)) throw brokenTensor(path, name, `its shape ${shown(shape)} is too large`);
   if (bits % 8 !== 0) throw brokenTensor(path, name, `its shape ${shown(shape)} of ${dtype} does not fill whole bytes`);
-  if (bits / 8 !== end - start) throw brokenTensor(path, name, `shape ${shown(shape)} of ${dtype} takes ${bits / 8} bytes, but its data_offsets hold ${end - start}`);
+  if (bits / 8 !== end - start)
+    throw brokenTensor(path, name, `shape ${shown(shape)} of ${dtype} takes ${bits / 8} bytes, but its data_offsets hold ${end - start}`);
   return { name, dtype, shape: shape as number[], file, offset: dataOffset + start, bytes: end - start };
 }
 
@@ -194,7 +198,9 @@ function checkCoverage(path: string, entries: readonly TensorEntry[], dataOffset
   let end = dataOffset;
   for (const entry of ordered) {
     if (entry.offset + entry.bytes > size) {
-      throw broken(path, `tensor ${quoted(entry.name)}: it ends at byte ${entry.offset + entry.bytes}, but the file has ${size} bytes`, INCOMPLETE, { tensor: entry.name });
+      throw broken(path, `tensor ${quoted(entry.name)}: it ends at byte ${entry.offset + entry.bytes}, but the file has ${size} bytes`, INCOMPLETE, {
+        tensor: entry.name,
+      });
     }
     if (entry.offset < end) throw brokenTensor(path, entry.name, "its data overlaps another tensor's");
     if (entry.offset > end) throw brokenTensor(path, entry.name, `${entry.offset - end} bytes before its data belong to no tensor`);

@@ -49,7 +49,6 @@ export function lengthOf(queryBlocks: number): Dim {
   return product([queryBlocks, "Q"]);
 }
 
-
 /** Length of keys and values once the new tokens stand behind the cached ones. */
 export const CACHED_LENGTH: string = total(["P", "T"]) as string;
 

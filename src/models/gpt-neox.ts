@@ -74,7 +74,10 @@ export function describe(config: ConfigFields): Architecture {
 }
 
 function forward(config: NeoxConfig, context: ModelContext, inputs: DecoderInputs): Tensor {
-  let h = reshape(context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: config.C }), [product(["B", inputs.length]), config.C]);
+  let h = reshape(context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: config.C }), [
+    product(["B", inputs.length]),
+    config.C,
+  ]);
   for (let layer = 0; layer < config.layers; layer++) {
     const path = `gpt_neox.layers.${layer}`;
     h = context.block(path, h, (x) => {

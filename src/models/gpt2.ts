@@ -82,7 +82,12 @@ function forward(config: Gpt2Config, context: ModelContext, inputs: DecoderInput
     const path = `transformer.h.${layer}`;
     h = context.block(path, h, (x) => {
       const middle = add(x, selfAttention(config, context, `${path}.attn`, norm(config, context, `${path}.ln_1`, x), inputs, layer));
-      const wide = context.linear(`${path}.mlp.c_fc`, norm(config, context, `${path}.ln_2`, middle), { inFeatures: C, outFeatures: inner, bias: true, transposed: true });
+      const wide = context.linear(`${path}.mlp.c_fc`, norm(config, context, `${path}.ln_2`, middle), {
+        inFeatures: C,
+        outFeatures: inner,
+        bias: true,
+        transposed: true,
+      });
       return add(middle, context.linear(`${path}.mlp.c_proj`, act(wide), { inFeatures: inner, outFeatures: C, bias: true, transposed: true }));
     });
   }

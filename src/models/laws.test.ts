@@ -98,7 +98,10 @@ describe.each(goldenCases("models"))("$name", ({ folder }) => {
     const alone = await Promise.all(texts.map((tokens) => program.of(rowsOf([[{ tokens }]]))));
     for (const left of [false, true]) {
       for (const padding of [0, V - 1]) {
-        const batch = rowsOf(texts.map((tokens) => [{ tokens }]), { length: 19, left, padding });
+        const batch = rowsOf(
+          texts.map((tokens) => [{ tokens }]),
+          { length: 19, left, padding },
+        );
         const logits = await program.of(batch);
         texts.forEach((tokens, b) => {
           const from = b * batch.length + (left ? batch.length - tokens.length : 0);
@@ -144,7 +147,10 @@ describe.each(goldenCases("models"))("$name", ({ folder }) => {
       for (const batch of batches) {
         const expected = lossesFrom(await program.of(batch), batch, V).reduce((a, b) => a + b, 0);
         const { lossSum } = await compute(batch);
-        expect(worstExcess([lossSum / batch.labelIds.length], [expected / batch.labelIds.length], LOSS).excess, `length ${batch.length}: ${lossSum}, by its logits ${expected}`).toBeLessThanOrEqual(1);
+        expect(
+          worstExcess([lossSum / batch.labelIds.length], [expected / batch.labelIds.length], LOSS).excess,
+          `length ${batch.length}: ${lossSum}, by its logits ${expected}`,
+        ).toBeLessThanOrEqual(1);
       }
     }
     await learner.close();

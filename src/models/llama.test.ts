@@ -27,7 +27,11 @@ it.each<[string, Readonly<Record<string, unknown>>, (number | undefined)[]]>([
   ["qwen2 uses it from a layer on", { model_type: "qwen2", sliding_window: 5, max_window_layers: 2, use_sliding_window: true }, [undefined, undefined, 5]],
   ["qwen2 uses it everywhere", { model_type: "qwen2", sliding_window: 5, max_window_layers: 0, use_sliding_window: true }, [5, 5, 5]],
   ["qwen3 has 28 layers without it by default", { model_type: "qwen3", sliding_window: 5, use_sliding_window: true }, NONE],
-  ["layer_types say which layers", { model_type: "qwen3", sliding_window: 5, use_sliding_window: true, layer_types: ["sliding_attention", "full_attention", "sliding_attention"] }, [5, undefined, 5]],
+  [
+    "layer_types say which layers",
+    { model_type: "qwen3", sliding_window: 5, use_sliding_window: true, layer_types: ["sliding_attention", "full_attention", "sliding_attention"] },
+    [5, undefined, 5],
+  ],
 ])("%s", (_what, config, windows) => {
   expect(windowsOf(config)).toEqual(windows);
 });

@@ -45,7 +45,10 @@ export function describe(config: ConfigFields): Architecture {
   const modelType = config.json["model_type"] as string;
   const hiddenSize = config.positiveInteger("hidden_size");
   const numAttentionHeads = config.positiveInteger("num_attention_heads");
-  const numKeyValueHeads = config.positiveInteger("num_key_value_heads", modelType === "mistral" ? 8 : modelType === "qwen2" || modelType === "qwen3" ? 32 : numAttentionHeads);
+  const numKeyValueHeads = config.positiveInteger(
+    "num_key_value_heads",
+    modelType === "mistral" ? 8 : modelType === "qwen2" || modelType === "qwen3" ? 32 : numAttentionHeads,
+  );
   if (numAttentionHeads % numKeyValueHeads !== 0) throw config.error("num_key_value_heads", `a divisor of num_attention_heads ${numAttentionHeads}`);
   const headDim = config.positiveInteger("head_dim", modelType === "qwen3" ? 128 : hiddenSize / numAttentionHeads);
   if (headDim % 2 !== 0) throw config.error("head_dim", "an even number");
@@ -97,7 +100,8 @@ function layerKinds(config: ConfigFields, modelType: string, layers: number): La
   const window = !usesWindow ? undefined : config.json["sliding_window"] === undefined ? usual : config.optionalPositiveInteger("sliding_window");
   const types = config.perLayer("layer_types", layers, ["full_attention", "sliding_attention"]);
   // Qwen: without layer_types, the layers from max_window_layers on see the window.
-  const firstWindowed = window === undefined || !modelType.startsWith("qwen") || config.json["max_window_layers"] === 0 ? 0 : config.positiveInteger("max_window_layers", 28);
+  const firstWindowed =
+    window === undefined || !modelType.startsWith("qwen") || config.json["max_window_layers"] === 0 ? 0 : config.positiveInteger("max_window_layers", 28);
   const interval = config.positiveInteger("no_rope_layer_interval", 4);
   const rotated = config.perLayer("no_rope_layers", layers, [0, 1]);
   return Array.from({ length: layers }, (_, i) => ({

@@ -23,7 +23,11 @@ import { describeModel } from "./registry.ts";
 
 interface ModelReference {
   readonly batches: Readonly<Record<string, GoldenBatch>>;
-  readonly greedy: { readonly prompt: number[][]; readonly new_tokens: number[][]; readonly batched_left_padded: { input_ids: number[][]; attention_mask: number[][]; new_tokens: number[][] } };
+  readonly greedy: {
+    readonly prompt: number[][];
+    readonly new_tokens: number[][];
+    readonly batched_left_padded: { input_ids: number[][]; attention_mask: number[][]; new_tokens: number[][] };
+  };
 }
 
 let engine: Engine;
@@ -46,14 +50,26 @@ describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
     const logits = plain.linear(architecture.head.path, hidden, architecture.head.spec);
     const [rows, ids] = [input("labelRows", "int32", ["N"]), input("labelIds", "int32", ["N"])];
     const picked = gather(hidden, rows);
-    const loss = sumAll(crossEntropy(plain.linear(architecture.head.path, picked, architecture.head.spec), plain.linearAt(architecture.head.path, picked, ids, architecture.head.spec)));
-    const program = await engine.open(encodeModel(emit({ logits: reshape(logits, hidden.shape.slice(0, 1).concat([architecture.vocabSize])), loss }, { target: "cpu", weights: model.locate })), { weightsFolder: model.weightsFolder });
+    const loss = sumAll(
+      crossEntropy(
+        plain.linear(architecture.head.path, picked, architecture.head.spec),
+        plain.linearAt(architecture.head.path, picked, ids, architecture.head.spec),
+      ),
+    );
+    const program = await engine.open(
+      encodeModel(emit({ logits: reshape(logits, hidden.shape.slice(0, 1).concat([architecture.vocabSize])), loss }, { target: "cpu", weights: model.locate })),
+      { weightsFolder: model.weightsFolder },
+    );
     const expected = await readSafetensorsHeader(join(folder, "expected.safetensors"));
     for (const [batchName, batch] of Object.entries(reference.batches)) {
       const made = tokenRows(batch);
       const padded = padToBlocks(made);
       const outputs = await program.run(
-        { ...decoderFeeds(architecture, padded), labelRows: integers([padded.labelRows.length], padded.labelRows), labelIds: integers([padded.labelIds.length], padded.labelIds) },
+        {
+          ...decoderFeeds(architecture, padded),
+          labelRows: integers([padded.labelRows.length], padded.labelRows),
+          labelIds: integers([padded.labelIds.length], padded.labelIds),
+        },
         { logits: "host", loss: "host" },
       );
       const found = referenceLogits((outputs["logits"] as HostTensor).data as Float32Array, padded.length, made, architecture.vocabSize);

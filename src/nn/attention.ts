@@ -63,7 +63,10 @@ function blockwise(q: Tensor, k: Tensor, v: Tensor, masks: readonly Tensor[]): T
     const [qi, ki, vi] = [own(q), prefix(k), prefix(v)];
     return { own, q: qi, k: ki, v: vi, ...attend(qi, ki, vi, mask) };
   });
-  const output = concat(blocks.map((block) => block.output), 2);
+  const output = concat(
+    blocks.map((block) => block.output),
+    2,
+  );
   const joined = reshape(output, q.shape);
 
   return withGradient(joined, [q, k, v], (dy) => {
@@ -78,6 +81,16 @@ function blockwise(q: Tensor, k: Tensor, v: Tensor, masks: readonly Tensor[]): T
         v: whole(matmul(block.weights, dO, { transposeA: true })),
       };
     });
-    return [reshape(concat(gradients.map((g) => g.q), 2), q.shape), gradients.map((g) => g.k).reduce(add), gradients.map((g) => g.v).reduce(add)];
+    return [
+      reshape(
+        concat(
+          gradients.map((g) => g.q),
+          2,
+        ),
+        q.shape,
+      ),
+      gradients.map((g) => g.k).reduce(add),
+      gradients.map((g) => g.v).reduce(add),
+    ];
   });
 }

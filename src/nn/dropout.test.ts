@@ -57,12 +57,21 @@ describe.each([0.05, 0.1, 0.5])("rate %d", (rate) => {
     const share = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
     const deviation = Math.sqrt(rate * (1 - rate));
     expect(Math.abs(share([...mask]) - (1 - rate))).toBeLessThan((BEYOND * deviation) / Math.sqrt(CELLS));
-    for (let r = 0; r < ROWS; r++) expect(Math.abs(share([...mask.subarray(r * WIDTH, (r + 1) * WIDTH)]) - (1 - rate)), `row ${r}`).toBeLessThan((BEYOND * deviation) / Math.sqrt(WIDTH));
-    for (let c = 0; c < WIDTH; c++) expect(Math.abs(share(Array.from({ length: ROWS }, (_, r) => mask[r * WIDTH + c]!)) - (1 - rate)), `column ${c}`).toBeLessThan((BEYOND * deviation) / Math.sqrt(ROWS));
+    for (let r = 0; r < ROWS; r++)
+      expect(Math.abs(share([...mask.subarray(r * WIDTH, (r + 1) * WIDTH)]) - (1 - rate)), `row ${r}`).toBeLessThan((BEYOND * deviation) / Math.sqrt(WIDTH));
+    for (let c = 0; c < WIDTH; c++)
+      expect(Math.abs(share(Array.from({ length: ROWS }, (_, r) => mask[r * WIDTH + c]!)) - (1 - rate)), `column ${c}`).toBeLessThan(
+        (BEYOND * deviation) / Math.sqrt(ROWS),
+      );
   });
 
   it("is another one at another place and with another seed, and the same one with the same", async () => {
-    for (const [seed, path] of [[1, "model.layers.1.self_attn.q_proj"], [1, "model.layers.0.self_attn.k_proj"], [2, "model.layers.0.self_attn.q_proj"], [3, "model.layers.0.self_attn.q_proj"]] as const) {
+    for (const [seed, path] of [
+      [1, "model.layers.1.self_attn.q_proj"],
+      [1, "model.layers.0.self_attn.k_proj"],
+      [2, "model.layers.0.self_attn.q_proj"],
+      [3, "model.layers.0.self_attn.q_proj"],
+    ] as const) {
       expect(Math.abs(correlation(mask, await maskOf(rate, seed, path))), `${seed} ${path}`).toBeLessThan(BEYOND / Math.sqrt(CELLS));
     }
     expect(await maskOf(rate, 1, "model.layers.0.self_attn.q_proj")).toEqual(mask);

@@ -59,8 +59,7 @@ function llama3(frequency: number, s: Extract<RotaryScaling, { kind: "llama3" }>
 
 /** NTK-by-parts interpolation (Peng et al. 2023, arXiv 2309.00071, section 3.2). */
 function yarn(width: number, theta: number, s: Extract<RotaryScaling, { kind: "yarn" }>): Float32Array {
-  const dimensionOf = (rotations: number): number =>
-    (width * Math.log(s.originalMaxPositions / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
+  const dimensionOf = (rotations: number): number => (width * Math.log(s.originalMaxPositions / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
   let [low, high] = [dimensionOf(s.betaFast), dimensionOf(s.betaSlow)];
   if (s.truncate) [low, high] = [Math.floor(low), Math.ceil(high)];
   low = Math.max(low, 0);

@@ -52,10 +52,7 @@ function plainRotary(node: Tensor<"rotary">, [x, cos, sin]: readonly string[], e
   const wide = (table: string): string => e.once(`unsqueeze ${table}`, () => e.op("Unsqueeze", [table, e.int64([2])]));
   const [c, s] = [wide(cos!), wide(sin!)];
   const [first, second] = [part(0, half), part(half, 2 * half)];
-  const turned = [
-    e.op("Sub", [e.op("Mul", [first, c]), e.op("Mul", [second, s])]),
-    e.op("Add", [e.op("Mul", [second, c]), e.op("Mul", [first, s])]),
-  ];
+  const turned = [e.op("Sub", [e.op("Mul", [first, c]), e.op("Mul", [second, s])]), e.op("Add", [e.op("Mul", [second, c]), e.op("Mul", [first, s])])];
   if (rest > 0) turned.push(part(2 * half, width));
   return e.op("Concat", turned, { axis: int(3) });
 }

@@ -22,9 +22,7 @@ const value = (name: string, { dtype, shape }: { readonly dtype: Dtype; readonly
 /** Writes the graph behind named outputs; graph inputs are the `input` leaves, in order of creation. */
 export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOptions): OnnxModel {
   const order = topologicalOrder(Object.values(outputs));
-  const inputs = order
-    .filter((tensor): tensor is Tensor<"input"> => tensor.op === "input")
-    .toSorted((a, b) => a.id - b.id);
+  const inputs = order.filter((tensor): tensor is Tensor<"input"> => tensor.op === "input").toSorted((a, b) => a.id - b.id);
   const symbols = new Map<string, { input: string; axis: number }>();
   for (const { attributes } of inputs) {
     attributes.shape.forEach((dim, axis) => {

@@ -119,7 +119,13 @@ export class Emitter {
   /** A vector of int64 that holds a shape at run time. */
   shape(shape: Shape): string {
     if (shape.every((dim) => typeof dim === "number")) return this.int64(shape as number[]);
-    return this.once(`shape ${shape.join()}`, () => this.op("Concat", shape.map((dim) => this.#dim(dim)), { axis: int(0) }));
+    return this.once(`shape ${shape.join()}`, () =>
+      this.op(
+        "Concat",
+        shape.map((dim) => this.#dim(dim)),
+        { axis: int(0) },
+      ),
+    );
   }
 
   /** The shape argument of a Reshape: as constant as it can be. */

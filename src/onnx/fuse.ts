@@ -35,7 +35,10 @@ export function fuseProducts(order: readonly Tensor[], outputs: readonly Tensor[
     if (tensor.op !== "add") continue;
     const [a, b] = tensor.inputs as [Tensor, Tensor];
     // The second operand first: it is the term that was added to what already stood there.
-    for (const [term, rest] of [[b, a], [a, b]] as const) {
+    for (const [term, rest] of [
+      [b, a],
+      [a, b],
+    ] as const) {
       const scaled = scaledProduct(term, usedOnce);
       const fits = sameShape(term.shape, tensor.shape) && (sameShape(rest.shape, tensor.shape) || sameShape(rest.shape, tensor.shape.slice(-1)));
       if (scaled === undefined || !fits || scaled.nodes.some((node) => absorbed.has(node) || products.has(node))) continue;

@@ -29,7 +29,10 @@ describe.each(["cpu", "webgpu"] as const)("on %s", (device) => {
         const outputs: Record<string, Tensor> = { y: value };
         const wrt = operatorCase.differentiable ?? floats.map((_, j) => j);
         // Σ y² as the loss: its gradient depends on every element of y.
-        const gradients = gradient(sumAll(mul(value, value)), wrt.map((j) => floats[j]!));
+        const gradients = gradient(
+          sumAll(mul(value, value)),
+          wrt.map((j) => floats[j]!),
+        );
         wrt.forEach((j, k) => (outputs[`g${j}`] = gradients[k]!));
         const program = await engine.open(encodeModel(emit(outputs, { target: engine.device })));
         const used = Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!]));

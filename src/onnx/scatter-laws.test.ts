@@ -10,7 +10,6 @@ import { startEngine } from "../runtime/worker-engine.ts";
 import { emit } from "./emit.ts";
 import { encodeModel } from "./protobuf.ts";
 
-
 const CASES = [
   { rows: 3, width: 64, updates: 4096 },
   { rows: 1, width: 1, updates: 50_000 },
@@ -50,7 +49,10 @@ async function sumsOn(engines: readonly EngineOptions[], { rows, width, updates 
 }
 
 it.each(CASES)("$updates rows on $rows places of width $width on the CPU: right, and the same bits on any number of threads", async (size) => {
-  const { found, worst } = await sumsOn([1, 2, 4].map((threads) => ({ device: "cpu", threads })), size);
+  const { found, worst } = await sumsOn(
+    [1, 2, 4].map((threads) => ({ device: "cpu", threads })),
+    size,
+  );
   expect(worst).toBeLessThanOrEqual(OPERATOR_OF_MAXIMUM);
   for (const sum of found.slice(1)) expect(Buffer.compare(Buffer.from(sum.buffer), Buffer.from(found[0]!.buffer))).toBe(0);
 });

@@ -80,7 +80,10 @@ function trainableByFormula(model: OpenModel, name: string, golden: string): num
 function stirred({ method, tensors }: LoadedAdapter, seed: number): LoadedAdapter {
   const stir = ({ shape, data }: HostTensor, name: string): HostTensor => {
     const random = Random.named(seed, name);
-    return floats(shape, (data as Float32Array).map((value) => value + 0.05 * random.normal()));
+    return floats(
+      shape,
+      (data as Float32Array).map((value) => value + 0.05 * random.normal()),
+    );
   };
   return { method, tensors: new Map([...tensors].map(([name, tensor]) => [name, method.tensors.get(name)!.trained ? stir(tensor, name) : tensor])) };
 }
@@ -97,7 +100,11 @@ async function gradientsOf(learner: GraphLearner, ...batches: readonly Batch[]):
 /** Every method on a family with a tied head, and on one with biases that stores its weights turned; the main ones on all. */
 const EVERYTHING = ["llama_mha_tied", "gpt2"];
 const MAIN = ["lora", "dora", "full"];
-const cases = families.flatMap((names) => [...Object.keys(configurations), "full"].filter((name) => EVERYTHING.includes(names.golden) || MAIN.includes(name)).map((name) => ({ names, golden: names.golden, name })));
+const cases = families.flatMap((names) =>
+  [...Object.keys(configurations), "full"]
+    .filter((name) => EVERYTHING.includes(names.golden) || MAIN.includes(name))
+    .map((name) => ({ names, golden: names.golden, name })),
+);
 
 describe.each(cases)("$golden with $name", ({ names, golden, name }) => {
   let model: OpenModel;

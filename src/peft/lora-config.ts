@@ -37,15 +37,38 @@ export const LORA_DEFAULTS: LoraConfig = {
 
 /** Fields that say nothing about the arithmetic. */
 const INERT: ReadonlySet<string> = new Set([
-  "auto_mapping", "base_model_name_or_path", "inference_mode", "megatron_core", "peft_type", "peft_version", "revision", "task_type",
+  "auto_mapping",
+  "base_model_name_or_path",
+  "inference_mode",
+  "megatron_core",
+  "peft_type",
+  "peft_version",
+  "revision",
+  "task_type",
   "fan_in_fan_out", // the model says itself how its weights are stored
   "qalora_group_size", // read only together with use_qalora
-  "runtime_config", "loftq_config", "eva_config", "corda_config", "lora_ga_config", // how the weights were initialised
+  "runtime_config",
+  "loftq_config",
+  "eva_config",
+  "corda_config",
+  "lora_ga_config", // how the weights were initialised
 ]);
 
 const READ: ReadonlySet<string> = new Set([
-  "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "bias", "modules_to_save",
-  "init_lora_weights", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+  "r",
+  "lora_alpha",
+  "lora_dropout",
+  "use_rslora",
+  "use_dora",
+  "rank_pattern",
+  "alpha_pattern",
+  "bias",
+  "modules_to_save",
+  "init_lora_weights",
+  "target_modules",
+  "exclude_modules",
+  "layers_to_transform",
+  "layers_pattern",
 ]);
 
 /** Values of init_lora_weights that leave the base as it is; others (PiSSA, OLoRA, …) take the start away from its weights. */

@@ -63,7 +63,9 @@ function findSites(config: LoraConfig, inventory: Inventory, head: { readonly pa
   consider(head.path, true, head.spec);
   if (sites.size === 0) {
     const known = [...new Set([...inventory.linears.map(({ path }) => path), head.path].map((path) => path.slice(path.lastIndexOf(".") + 1)))];
-    throw new GiantError("adapter", `target_modules ${JSON.stringify(config.targetModules)} match no layer of this model`, { hint: `Layers that can be adapted: ${known.join(", ")}.` });
+    throw new GiantError("adapter", `target_modules ${JSON.stringify(config.targetModules)} match no layer of this model`, {
+      hint: `Layers that can be adapted: ${known.join(", ")}.`,
+    });
   }
   return sites;
 }
@@ -84,10 +86,16 @@ function addSite(tensors: Map<string, AdapterTensor>, { path, rank, linear }: Si
   }
   const { inFeatures, outFeatures, transposed = false } = linear;
   if (rank > Math.min(inFeatures, outFeatures)) {
-    throw new GiantError("adapter", `rank ${rank} of ${path} is larger than its matrix [${outFeatures}, ${inFeatures}]`, { hint: "Choose a smaller rank, or leave the layer out." });
+    throw new GiantError("adapter", `rank ${rank} of ${path} is larger than its matrix [${outFeatures}, ${inFeatures}]`, {
+      hint: "Choose a smaller rank, or leave the layer out.",
+    });
   }
   // Kaiming-uniform with a = √5, as torch.nn.Linear: bound √(6 / ((1 + 5)·in)) = 1/√in.
-  add("lora_A.weight", [rank, inFeatures], config.initLoraWeights === "gaussian" ? { kind: "normal", deviation: 1 / rank } : { kind: "uniform", bound: 1 / Math.sqrt(inFeatures) });
+  add(
+    "lora_A.weight",
+    [rank, inFeatures],
+    config.initLoraWeights === "gaussian" ? { kind: "normal", deviation: 1 / rank } : { kind: "uniform", bound: 1 / Math.sqrt(inFeatures) },
+  );
   add("lora_B.weight", [outFeatures, rank], { kind: "zeros" });
   if (config.useDora) add("lora_magnitude_vector", [outFeatures], { kind: "outputNorms", parameter: linear.tiedTo ?? `${path}.weight`, transposed });
 }
@@ -114,12 +122,19 @@ function addReplacements(
   for (const [parameter, shape] of inventory.parameters) addReplacement(parameter, parameter.slice(0, parameter.lastIndexOf(".")), shape);
   if (head.spec.tiedTo !== undefined) addReplacement(head.spec.tiedTo, head.path, [head.spec.outFeatures, head.spec.inFeatures]);
   for (const name of config.modulesToSave) {
-    if (![...inventory.modules].some((module) => savedWhole(module, [name]))) throw new GiantError("adapter", `modules_to_save names ${name}, which matches no module of this model`);
+    if (![...inventory.modules].some((module) => savedWhole(module, [name])))
+      throw new GiantError("adapter", `modules_to_save names ${name}, which matches no module of this model`);
   }
   return replaced;
 }
 
-function loraContext(base: ModelContext, sites: ReadonlyMap<string, Site>, config: LoraConfig, tensor: (name: string) => Tensor, dropout?: Dropout): ModelContext {
+function loraContext(
+  base: ModelContext,
+  sites: ReadonlyMap<string, Site>,
+  config: LoraConfig,
+  tensor: (name: string) => Tensor,
+  dropout?: Dropout,
+): ModelContext {
   const drop = (x: Tensor, path: string): Tensor => (dropout === undefined || config.loraDropout === 0 ? x : dropout(x, config.loraDropout, path));
   return extendContext(base, {
     linear(path, x, spec) {
@@ -134,7 +149,10 @@ function loraContext(base: ModelContext, sites: ReadonlyMap<string, Site>, confi
     linearAt(path, x, ids, spec) {
       const site = sites.get(path);
       if (site === undefined) return base.linearAt(path, x, ids, spec);
-      if (config.useDora) throw new GiantError("adapter", `DoRA on the output layer ${path} is not supported`, { hint: "Leave it out of target_modules, or name it in modules_to_save." });
+      if (config.useDora)
+        throw new GiantError("adapter", `DoRA on the output layer ${path} is not supported`, {
+          hint: "Leave it out of target_modules, or name it in modules_to_save.",
+        });
       const inner = matmul(drop(x, path), tensor(key(path, "lora_A.weight")), { transposeB: true });
       const update = rowDot(inner, gather(tensor(key(path, "lora_B.weight")), ids));
       return add(base.linearAt(path, x, ids, spec), scale(update, site.scaling));
@@ -163,7 +181,11 @@ function magnitudeOverNorm(W: Tensor, site: Site, A: Tensor, B: Tensor, magnitud
 
 function doraLinear(base: ModelContext, site: Site, spec: LinearSpec, x: Tensor, dropped: Tensor, A: Tensor, B: Tensor, magnitude: Tensor): Tensor {
   const { path } = site;
-  const weight = base.parameter(spec.tiedTo ?? `${path}.weight`, spec.transposed ? [spec.inFeatures, spec.outFeatures] : [spec.outFeatures, spec.inFeatures], path);
+  const weight = base.parameter(
+    spec.tiedTo ?? `${path}.weight`,
+    spec.transposed ? [spec.inFeatures, spec.outFeatures] : [spec.outFeatures, spec.inFeatures],
+    path,
+  );
   const ratio = magnitudeOverNorm(weight, site, A, B, magnitude);
   // With dropout PEFT drops the direction's input in both terms of the update and keeps it in the base's own product:
   // y = Wx + b + (m/‖·‖ − 1)·Wx' + m/‖·‖·s·B·A·x'.

@@ -61,5 +61,12 @@ export function patternValue(patterns: Readonly<Record<string, number>>, path: s
 /** Whether a module or one of those around it is to be saved whole (`modules_to_save`): PEFT compares endings. */
 export function savedWhole(module: string, modulesToSave: readonly string[]): boolean {
   const parts = module.split(".");
-  return parts.some((_, i) => modulesToSave.some((name) => parts.slice(0, i + 1).join(".").endsWith(name)));
+  return parts.some((_, i) =>
+    modulesToSave.some((name) =>
+      parts
+        .slice(0, i + 1)
+        .join(".")
+        .endsWith(name),
+    ),
+  );
 }

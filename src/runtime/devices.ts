@@ -43,7 +43,14 @@ export async function surveyDevices(threads: number): Promise<DeviceReport[]> {
       const engine = await startOn(name, threads);
       await engine.close();
       const software = name === "webgpu" && !hasGraphicsProcessor();
-      const detail = name === "cpu" ? (threads === 1 ? "1 thread" : `${threads} threads`) : software ? "a software adapter: for tests, slower than the CPU" : "multiplies matrices rightly";
+      const detail =
+        name === "cpu"
+          ? threads === 1
+            ? "1 thread"
+            : `${threads} threads`
+          : software
+            ? "a software adapter: for tests, slower than the CPU"
+            : "multiplies matrices rightly";
       reports.push({ name, present: true, detail, hint: undefined });
     } catch (error) {
       if (!(error instanceof GiantError)) throw error;

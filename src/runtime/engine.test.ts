@@ -33,7 +33,10 @@ const update = graph({
 });
 
 function ramp(size: number, scale: number): HostTensor {
-  return floats([size], Float32Array.from({ length: size }, (_, i) => Math.sin(i * scale)));
+  return floats(
+    [size],
+    Float32Array.from({ length: size }, (_, i) => Math.sin(i * scale)),
+  );
 }
 
 describe("values", () => {
@@ -165,9 +168,7 @@ describe("resident tensors", () => {
   test("a result of another shape does not touch the resident tensor", async () => {
     const program = await engine.open(encodeModel(elementwise("Neg")));
     const target = await engine.upload(floats([3], [7, 8, 9]));
-    await expect(program.run({ x: floats([2], [1, 2]) }, { y: target })).rejects.toThrow(
-      "output y: float32 [2] does not fit the resident float32 [3]",
-    );
+    await expect(program.run({ x: floats([2], [1, 2]) }, { y: target })).rejects.toThrow("output y: float32 [2] does not fit the resident float32 [3]");
     expect(await engine.download(target)).toEqual(floats([3], [7, 8, 9]));
     await program.close();
   });
@@ -264,7 +265,10 @@ describe("errors", () => {
         }),
       ),
     );
-    await expect(program.run({ x: floats([1], [1]) }, { y: "host" })).rejects.toMatchObject({ code: "memory", message: expect.stringMatching(/^running a graph: /) });
+    await expect(program.run({ x: floats([1], [1]) }, { y: "host" })).rejects.toMatchObject({
+      code: "memory",
+      message: expect.stringMatching(/^running a graph: /),
+    });
     await program.close();
   });
 

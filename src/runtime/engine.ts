@@ -36,10 +36,7 @@ export type Fetch = "host" | "resident" | Resident;
 export interface Program {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  run(
-    feeds: Readonly<Record<string, HostTensor | Resident>>,
-    fetches: Readonly<Record<string, Fetch>>,
-  ): Promise<Record<string, HostTensor | Resident>>;
+  run(feeds: Readonly<Record<string, HostTensor | Resident>>, fetches: Readonly<Record<string, Fetch>>): Promise<Record<string, HostTensor | Resident>>;
   close(): Promise<void>;
 }
 

@@ -75,7 +75,12 @@ test.each([
     { "/proc/self/cgroup": "1:cpu:/\n", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
     1,
   ],
-  ["no quota is none", "0-3", { "/proc/self/cgroup": "1:cpu:/\n", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" }, 2],
+  [
+    "no quota is none",
+    "0-3",
+    { "/proc/self/cgroup": "1:cpu:/\n", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n" },
+    2,
+  ],
 ] as const)("%s", (_, allowed, files, cores) => {
   const read = system({ "/proc/cpuinfo": CPUINFO, "/proc/self/status": `Cpus_allowed_list:\t${allowed}\n`, ...files });
   expect(physicalCores(read)).toBe(cores);

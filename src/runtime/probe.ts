@@ -43,4 +43,3 @@ export async function timeProducts(open: SessionOpener): Promise<number> {
     await timed.release();
   }
 }
-

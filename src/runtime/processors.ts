@@ -44,7 +44,10 @@ function numbersIn(list: string): Set<number> {
 function quotaCores(read: SystemReader): number {
   let cores = Infinity;
   for (const folder of controlGroupFolders("cpu", read)) {
-    const [quota, period] = (read(`${folder}/cpu.max`) ?? `${read(`${folder}/cpu.cfs_quota_us`)} ${read(`${folder}/cpu.cfs_period_us`)}`).trim().split(/\s+/).map(Number);
+    const [quota, period] = (read(`${folder}/cpu.max`) ?? `${read(`${folder}/cpu.cfs_quota_us`)} ${read(`${folder}/cpu.cfs_period_us`)}`)
+      .trim()
+      .split(/\s+/)
+      .map(Number);
     if (quota !== undefined && period !== undefined && quota > 0 && period > 0) cores = Math.min(cores, Math.ceil(quota / period));
   }
   return cores;

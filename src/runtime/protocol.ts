@@ -43,9 +43,7 @@ export type CallName = keyof Calls;
 
 export type Request = { [K in CallName]: { readonly ticket: number; readonly call: K; readonly request: Calls[K]["request"] } }[CallName];
 
-export type Reply =
-  | { readonly ticket: number; readonly answer: Calls[CallName]["answer"] }
-  | { readonly ticket: number; readonly error: WireError };
+export type Reply = { readonly ticket: number; readonly answer: Calls[CallName]["answer"] } | { readonly ticket: number; readonly error: WireError };
 
 export interface WireError {
   readonly code: GiantErrorCode;
@@ -84,7 +82,10 @@ export function oneLine(message: string): string {
   const parts = flat.split(/\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : /);
   const node = /running (\S+) node\. Name:'([^']*)'/.exec(flat);
   const place = node === null ? "" : `${node[1]}${node[2] === "" ? "" : ` ${node[2]}`}: `;
-  const detail = parts.at(-1)!.replace(/^.*?Status Message: /, "").replaceAll(/\S+\.(?:cc|h|cpp):\d+ /g, "");
+  const detail = parts
+    .at(-1)!
+    .replace(/^.*?Status Message: /, "")
+    .replaceAll(/\S+\.(?:cc|h|cpp):\d+ /g, "");
   const text = place + detail;
   return text.length <= LONGEST_MESSAGE ? text : `${text.slice(0, LONGEST_MESSAGE - 1)}…`;
 }

@@ -48,9 +48,7 @@ export async function openSession(
 
 /** Names, types and dimensions of a session's inputs or outputs. */
 export function portsOf(metadata: readonly InferenceSession.ValueMetadata[]): Port[] {
-  return metadata
-    .filter((value) => value.isTensor)
-    .map((value) => ({ name: value.name, dtype: dtypeOf(value.name, value.type), dims: value.shape }));
+  return metadata.filter((value) => value.isTensor).map((value) => ({ name: value.name, dtype: dtypeOf(value.name, value.type), dims: value.shape }));
 }
 
 function dtypeOf(name: string, type: string): Dtype {

@@ -46,9 +46,13 @@ export function alignTokens(tokenizer: Tokenizer, ids: readonly number[], text: 
     }
     for (let from = at; end < 0 && isWhiteSpace(bytes[from]); from++) end = matchAt(bytes, from + 1, surface);
     if (end < 0) {
-      throw new GiantError("tokenizer", `${tokenizer.where}: token ${i} (${JSON.stringify(tokenizer.tokenOf(id))}) of the rendered chat is not found in its text`, {
-        hint: "This tokenizer changes the text it reads, so answers cannot be told from prompts; use a prompt/completion data set.",
-      });
+      throw new GiantError(
+        "tokenizer",
+        `${tokenizer.where}: token ${i} (${JSON.stringify(tokenizer.tokenOf(id))}) of the rendered chat is not found in its text`,
+        {
+          hint: "This tokenizer changes the text it reads, so answers cannot be told from prompts; use a prompt/completion data set.",
+        },
+      );
     }
     at = end;
     ends[i] = end;

@@ -42,7 +42,12 @@ function trainedTexts(tokenizer: Tokenizer, messages: readonly ChatMessage[], ad
 
 function messageTexts(tokenizer: Tokenizer, messages: readonly ChatMessage[]): string[] {
   const { tokens, messageOfToken } = encodeChat(tokenizer, messages, { addGenerationPrompt: false });
-  return messages.map((_, m) => tokenizer.decode(tokens.filter((__, i) => messageOfToken[i] === m), { skipSpecialTokens: false }));
+  return messages.map((_, m) =>
+    tokenizer.decode(
+      tokens.filter((__, i) => messageOfToken[i] === m),
+      { skipSpecialTokens: false },
+    ),
+  );
 }
 
 const chatml = ["<|im_start|>", "<|im_end|>"];
@@ -82,7 +87,10 @@ describe("encodeChat", () => {
   ])("finds every answer, whatever is said: %s with %s", (name, tokenizerName, special, end) => {
     const { template, bos_token, eos_token } = templates[name]!;
     const tokenizer = tokenizerWith(tokenizerName, template, { bos_token, eos_token }, ...special);
-    const unit = fc.oneof(fc.constantFrom("\n", "\n\n", " ", "  ", "Hello", "<", "|", "user", "assistant", "1", "▁", "é", "🙂"), fc.string({ unit: "grapheme-ascii" }));
+    const unit = fc.oneof(
+      fc.constantFrom("\n", "\n\n", " ", "  ", "Hello", "<", "|", "user", "assistant", "1", "▁", "é", "🙂"),
+      fc.string({ unit: "grapheme-ascii" }),
+    );
     const content = fc.array(unit, { maxLength: 8 }).map((parts) => parts.join(""));
     fc.assert(
       fc.property(fc.array(fc.tuple(content, content), { minLength: 1, maxLength: 3 }), (turns) => {
@@ -130,10 +138,7 @@ describe("encodeChat", () => {
       { role: "assistant", content: "Seven." },
     ];
     const tokenizer = tokenizerWith("qwen2_bytelevel_bpe", templates["qwen2_5"]!.template);
-    expect(trainedTexts(tokenizer, messages)).toEqual([
-      '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call><|im_end|>',
-      "Seven.<|im_end|>",
-    ]);
+    expect(trainedTexts(tokenizer, messages)).toEqual(['<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call><|im_end|>', "Seven.<|im_end|>"]);
   });
 
   it("refuses a template that writes something else before an answer than it asks with", () => {

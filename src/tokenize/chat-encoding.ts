@@ -96,19 +96,18 @@ function probe(message: number): string {
 }
 
 /** The span of each message's text in the rendering; undefined where there is no text or the template rewrites it. */
-function contentSpans(
-  template: ChatTemplate,
-  messages: readonly ChatMessage[],
-  options: RenderOptions,
-  text: string,
-): (Span | undefined)[] {
+function contentSpans(template: ChatTemplate, messages: readonly ChatMessage[], options: RenderOptions, text: string): (Span | undefined)[] {
   const probed = messages.map((message, i) => (typeof message.content === "string" ? { ...message, content: probe(i) } : message));
   const together = placeProbes(tryRender(template, probed, options), messages, text);
   if (together !== undefined) return together;
   // Some templates look into the contents (a "</think>", a tool's response): then one message at a time.
   return messages.map((message, i) => {
     if (typeof message.content !== "string") return undefined;
-    const rendered = tryRender(template, messages.map((each, j) => (j === i ? probed[j]! : each)), options);
+    const rendered = tryRender(
+      template,
+      messages.map((each, j) => (j === i ? probed[j]! : each)),
+      options,
+    );
     const [before, after, ...more] = rendered?.split(probe(i)) ?? [];
     if (before === undefined || after === undefined || more.length > 0) return undefined;
     const fits = text.length >= before.length + after.length && text.startsWith(before) && text.endsWith(after);

@@ -59,9 +59,7 @@ describe("createChatTemplate", () => {
 describe("formatTime", () => {
   it("formats as Python does in the C locale", () => {
     const date = new Date(2024, 6, 4, 15, 7, 9);
-    expect(formatTime(date, "%A %a %B %b %d %-d %m %-m %Y %y %H %I %p %M %S %%")).toBe(
-      "Thursday Thu July Jul 04 4 07 7 2024 24 15 03 PM 07 09 %",
-    );
+    expect(formatTime(date, "%A %a %B %b %d %-d %m %-m %Y %y %H %I %p %M %S %%")).toBe("Thursday Thu July Jul 04 4 07 7 2024 24 15 03 PM 07 09 %");
     expect(() => formatTime(date, "%Q")).toThrow(/directive %Q/);
   });
 });

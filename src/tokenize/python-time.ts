@@ -1,10 +1,7 @@
 /** Python's `strftime` for the fields that chat templates use. */
 import { GiantError } from "../base/errors.ts";
 
-const MONTHS = [
-  "January", "February", "March", "April", "May", "June",
-  "July", "August", "September", "October", "November", "December",
-];
+const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const WEEKDAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /** Formats the local time of `date` in the C locale; `%-d` and the like leave out the leading zero. */

@@ -4,9 +4,7 @@ import { isObject, readAddedToken, refuse, shown } from "./tokenizer-json.ts";
 import { GiantError } from "../base/errors.ts";
 
 /** The special tokens that have a name, as the templates and `config.json` know them. */
-const SPECIAL_TOKEN_NAMES = [
-  "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
-] as const;
+const SPECIAL_TOKEN_NAMES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] as const;
 
 export type SpecialTokenName = (typeof SPECIAL_TOKEN_NAMES)[number];
 
@@ -72,9 +70,7 @@ export function completeAddedTokens(
   if (!Array.isArray(additional)) {
     refuse(where, "tokenizer_config.json: additional_special_tokens", additional, "an array of tokens");
   }
-  const texts = additional.map((each: unknown, i) =>
-    textOf(each, `tokenizer_config.json: additional_special_tokens[${i}]`, where),
-  );
+  const texts = additional.map((each: unknown, i) => textOf(each, `tokenizer_config.json: additional_special_tokens[${i}]`, where));
   for (const content of [...Object.values(special), ...texts]) {
     if (content === undefined) continue;
     let id = known.get(content) ?? idOf.get(content);

@@ -29,18 +29,10 @@ export interface TokenizerFile {
 type StepKind = "normalizer" | "pre_tokenizer" | "post_processor" | "decoder";
 
 const STEP_TYPES: Readonly<Record<StepKind, readonly string[]>> = {
-  normalizer: [
-    "BertNormalizer", "Precompiled", "Sequence", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Strip", "StripAccents",
-    "Lowercase", "Prepend",
-  ],
-  pre_tokenizer: [
-    "BertPreTokenizer", "Sequence", "Whitespace", "WhitespaceSplit", "Metaspace", "ByteLevel", "Split", "Punctuation",
-    "Digits", "FixedLength",
-  ],
+  normalizer: ["BertNormalizer", "Precompiled", "Sequence", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Strip", "StripAccents", "Lowercase", "Prepend"],
+  pre_tokenizer: ["BertPreTokenizer", "Sequence", "Whitespace", "WhitespaceSplit", "Metaspace", "ByteLevel", "Split", "Punctuation", "Digits", "FixedLength"],
   post_processor: ["TemplateProcessing", "ByteLevel", "BertProcessing", "RobertaProcessing", "Sequence"],
-  decoder: [
-    "ByteLevel", "WordPiece", "Metaspace", "BPEDecoder", "CTC", "Sequence", "Replace", "Fuse", "Strip", "ByteFallback",
-  ],
+  decoder: ["ByteLevel", "WordPiece", "Metaspace", "BPEDecoder", "CTC", "Sequence", "Replace", "Fuse", "Strip", "ByteFallback"],
 };
 
 /** Under which key a `Sequence` of each kind keeps its steps. */

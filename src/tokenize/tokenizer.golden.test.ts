@@ -42,7 +42,10 @@ describe("tokenizers", () => {
       for (const each of reference.cases) {
         const ids = tokenizer.encode(each.text, { addSpecialTokens: each.add_special_tokens });
         expect(ids, each.text).toEqual(each.ids);
-        expect(ids.map((id) => tokenizer.tokenOf(id)), each.text).toEqual(each.tokens);
+        expect(
+          ids.map((id) => tokenizer.tokenOf(id)),
+          each.text,
+        ).toEqual(each.tokens);
         expect(tokenizer.decode(ids, { skipSpecialTokens: false }), each.text).toBe(each.decoded);
         expect(tokenizer.decode(ids, { skipSpecialTokens: true }), each.text).toBe(each.decoded_skip_special);
         if (!each.add_special_tokens) checkAlignment(tokenizer, each);

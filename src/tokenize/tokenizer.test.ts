@@ -95,7 +95,12 @@ describe("createTokenizer", () => {
   });
 
   it("falls back to bytes in Unigram, too", () => {
-    const vocab = [["<unk>", 0], ["a", -1], ["<0xC3>", 0], ["<0xA9>", 0]];
+    const vocab = [
+      ["<unk>", 0],
+      ["a", -1],
+      ["<0xC3>", 0],
+      ["<0xA9>", 0],
+    ];
     const unigram = { ...json, model: { type: "Unigram", vocab, unk_id: 0, byte_fallback: true }, decoder: { type: "ByteFallback" } };
     const tokenizer = make(unigram);
     expect(tokenizer.encode("aé", { addSpecialTokens: false })).toEqual([1, 2, 3]);

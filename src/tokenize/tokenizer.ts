@@ -159,11 +159,7 @@ function postProcessorFromConfig(config: JsonObject, special: SpecialTokens): St
   const eos = config["add_eos_token"] === true ? special.eos_token : undefined;
   if (bos === undefined && eos === undefined) return null;
   const item = (id: string): JsonObject => ({ SpecialToken: { id, type_id: 0 } });
-  const single = [
-    ...(bos === undefined ? [] : [item(bos)]),
-    { Sequence: { id: "A", type_id: 0 } },
-    ...(eos === undefined ? [] : [item(eos)]),
-  ];
+  const single = [...(bos === undefined ? [] : [item(bos)]), { Sequence: { id: "A", type_id: 0 } }, ...(eos === undefined ? [] : [item(eos)])];
   return { type: "TemplateProcessing", single, pair: single, special_tokens: {} };
 }
 
@@ -240,6 +236,8 @@ function identityOf(file: TokenizerFile): string {
 function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (!isObject(value)) return JSON.stringify(value) ?? "null";
-  const entries = Object.keys(value).toSorted().filter((key) => value[key] !== undefined);
+  const entries = Object.keys(value)
+    .toSorted()
+    .filter((key) => value[key] !== undefined);
   return `{${entries.map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`).join(",")}}`;
 }

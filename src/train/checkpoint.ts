@@ -84,7 +84,10 @@ function parseState(text: string, path: string): { readonly updates: number; rea
   try {
     stored = JSON.parse(text) as typeof stored;
   } catch (cause) {
-    throw new GiantError("format", `${path}: found broken JSON, needed the state of a checkpoint`, { hint: "Remove this checkpoint's folder to go on from the one before it.", cause });
+    throw new GiantError("format", `${path}: found broken JSON, needed the state of a checkpoint`, {
+      hint: "Remove this checkpoint's folder to go on from the one before it.",
+      cause,
+    });
   }
   if (stored.version !== VERSION || typeof stored.updates !== "number" || typeof stored.loop?.step !== "number") {
     throw new GiantError("format", `${path}: found version ${String(stored.version)}, needed a checkpoint of version ${VERSION}`);

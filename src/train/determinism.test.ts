@@ -39,7 +39,15 @@ async function learnerFor(golden: string, name: string, threads: number, recompu
   const model = await openModel(join(goldenFolder(), "models", golden));
   const config = name === "full" ? undefined : { ...configurations[name]!(families.find((family) => family.golden === golden)!), loraDropout: 0.2 };
   const method = config === undefined ? full(model.inventory) : lora(config, model.inventory, model.architecture.head);
-  return await createLearner({ engine: engines.get(threads)!, model, adapter: await newAdapter(method, model, 3), optimizer: ADAMW, maxGradNorm: 1, dropout: config !== undefined, recompute });
+  return await createLearner({
+    engine: engines.get(threads)!,
+    model,
+    adapter: await newAdapter(method, model, 3),
+    optimizer: ADAMW,
+    maxGradNorm: 1,
+    dropout: config !== undefined,
+    recompute,
+  });
 }
 
 /** Where four steps of two micro-batches lead. */
@@ -73,7 +81,11 @@ describe.each(["llama_mha_tied", "gpt2"])("%s", (golden) => {
 
   it.each(METHODS)("%s: the same gradients however many threads, and with blocks recomputed", async (name) => {
     const learners = [await learnerFor(golden, name, 1), await learnerFor(golden, name, 2), await learnerFor(golden, name, 2, true)];
-    const [one, two, recomputed] = (await Promise.all(learners.map((learner) => gradients(learner)))) as [Map<string, HostTensor>, Map<string, HostTensor>, Map<string, HostTensor>];
+    const [one, two, recomputed] = (await Promise.all(learners.map((learner) => gradients(learner)))) as [
+      Map<string, HostTensor>,
+      Map<string, HostTensor>,
+      Map<string, HostTensor>,
+    ];
     for (const found of [two, recomputed]) {
       for (const [tensor, { data }] of one) {
         const largest = (data as Float32Array).reduce((a, b) => Math.max(a, Math.abs(b)), 0);

@@ -53,7 +53,14 @@ export type TrainEvent =
       readonly totalSteps: number;
       readonly epochs: number;
     }
-  | { readonly type: "resumed"; readonly step: number; readonly checkpoint: string; readonly model: string; readonly method: string; readonly totalSteps: number }
+  | {
+      readonly type: "resumed";
+      readonly step: number;
+      readonly checkpoint: string;
+      readonly model: string;
+      readonly method: string;
+      readonly totalSteps: number;
+    }
   | { readonly type: "data"; readonly train: DataSummary; readonly validation: DataSummary | null }
   | {
       readonly type: "forecast";

@@ -77,7 +77,13 @@ class EngineLearner implements GraphLearner {
   #gradients: Record<string, Resident> | undefined;
   #updates = 0;
 
-  constructor(options: LearnerOptions, queryBlocks: number, trained: readonly TrainedTensor[], step: Program, open: (graph: Record<string, Tensor>) => Promise<Program>) {
+  constructor(
+    options: LearnerOptions,
+    queryBlocks: number,
+    trained: readonly TrainedTensor[],
+    step: Program,
+    open: (graph: Record<string, Tensor>) => Promise<Program>,
+  ) {
     this.#options = options;
     this.#queryBlocks = queryBlocks;
     this.#trained = trained;
@@ -174,7 +180,9 @@ class EngineLearner implements GraphLearner {
   async evaluate(batch: Batch): Promise<{ lossSum: number }> {
     if (batch.labelIds.length === 0) return { lossSum: 0 };
     const { model, adapter } = this.#options;
-    const program = await this.#program("evaluation", () => ({ lossSum: lossGraph(model.architecture, adapter.method, { queryBlocks: this.#queryBlocks }).lossSum }));
+    const program = await this.#program("evaluation", () => ({
+      lossSum: lossGraph(model.architecture, adapter.method, { queryBlocks: this.#queryBlocks }).lossSum,
+    }));
     const { lossSum } = await program.run(this.#feeds(program, batch, {}), { lossSum: "host" });
     return { lossSum: (lossSum as HostTensor).data[0]! };
   }
@@ -229,7 +237,11 @@ class EngineLearner implements GraphLearner {
 /** A state that was saved under another recipe must not be gone on with. */
 function expectShape(what: string, name: string, needed: readonly number[], found: HostTensor | undefined): void {
   if (found !== undefined && found.shape.join() === needed.join()) return;
-  throw new GiantError("format", `the saved ${what} ${name} ${found === undefined ? "is missing" : `has shape [${found.shape.join(", ")}]`}, this run needs [${needed.join(", ")}]`, {
-    hint: "The checkpoint is of another run, or the recipe was changed since: restore it, or start a new run in another --output.",
-  });
+  throw new GiantError(
+    "format",
+    `the saved ${what} ${name} ${found === undefined ? "is missing" : `has shape [${found.shape.join(", ")}]`}, this run needs [${needed.join(", ")}]`,
+    {
+      hint: "The checkpoint is of another run, or the recipe was changed since: restore it, or start a new run in another --output.",
+    },
+  );
 }

@@ -16,7 +16,9 @@ class MemoryStore implements CheckpointStore {
   }
 }
 
-function setUp(changes: Partial<LoopOptions> & { learner?: FakeLearner; store?: MemoryStore } = {}): LoopOptions & { learner: FakeLearner; store: MemoryStore } {
+function setUp(
+  changes: Partial<LoopOptions> & { learner?: FakeLearner; store?: MemoryStore } = {},
+): LoopOptions & { learner: FakeLearner; store: MemoryStore } {
   let now = 0;
   return {
     learner: new FakeLearner(),
@@ -66,8 +68,25 @@ describe("training loop", () => {
     const options = setUp();
     const { events, result } = await collect(options);
     expect(events.map((event) => `${event.type} ${"step" in event ? event.step : ""}`)).toEqual([
-      "evaluation 0", "step 1", "step 2", "checkpoint 2", "step 3", "evaluation 3", "checkpoint 3", "step 4", "checkpoint 4", "step 5",
-      "step 6", "evaluation 6", "checkpoint 6", "step 7", "step 8", "checkpoint 8", "step 9", "evaluation 9", "checkpoint 9",
+      "evaluation 0",
+      "step 1",
+      "step 2",
+      "checkpoint 2",
+      "step 3",
+      "evaluation 3",
+      "checkpoint 3",
+      "step 4",
+      "checkpoint 4",
+      "step 5",
+      "step 6",
+      "evaluation 6",
+      "checkpoint 6",
+      "step 7",
+      "step 8",
+      "checkpoint 8",
+      "step 9",
+      "evaluation 9",
+      "checkpoint 9",
     ]);
     expect(result).toMatchObject({ reason: "complete", state: { step: 9, epoch: 2, stepInEpoch: 3, best: { step: 9 } } });
     const losses = events.filter((event) => event.type === "evaluation").map((event) => event.loss);

@@ -71,7 +71,9 @@ describe.each(goldenCases("lora"))("lora/$name", ({ name, folder }) => {
       const worst = worstExcess(await logitsOf(model, adapter, batch), await readTensor(entries.get(`${batchName}.logits`)!), LOGITS);
       expect(worst.excess, `${batchName} logits[${worst.index}]: ${worst.actual}, reference ${worst.expected}`).toBeLessThanOrEqual(1);
     }
-    const trainable = [...adapter.method.tensors.values()].filter(({ trained }) => trained).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const trainable = [...adapter.method.tensors.values()]
+      .filter(({ trained }) => trained)
+      .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     expect(trainable).toBe(reference.trainable);
   });
 
@@ -99,13 +101,29 @@ describe.each(goldenCases("lora"))("lora/$name", ({ name, folder }) => {
     const { model, adapter } = await open();
     const copy = join(scratch, `${name}-copy`);
     await saveAdapter(copy, adapter, model);
-    const [ours, theirs] = await Promise.all([copy, folder].map(async (each) => (await readSafetensorsHeader(join(each, "adapter_model.safetensors"))).entries));
+    const [ours, theirs] = await Promise.all(
+      [copy, folder].map(async (each) => (await readSafetensorsHeader(join(each, "adapter_model.safetensors"))).entries),
+    );
     const described = (entries: typeof ours): unknown => [...entries!].map(([key, { dtype, shape }]) => [key, dtype, shape]).toSorted();
     expect(described(ours)).toEqual(described(theirs));
     const again = await loadAdapter(copy, model);
     for (const [key, tensor] of adapter.tensors) expect(again.tensors.get(key)!.data).toEqual(tensor.data);
     const [written, read] = [copy, folder].map((each) => readJson<Record<string, unknown>>(each, "adapter_config.json"));
-    for (const field of ["peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias", "rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "fan_in_fan_out"]) {
+    for (const field of [
+      "peft_type",
+      "task_type",
+      "r",
+      "lora_alpha",
+      "lora_dropout",
+      "use_rslora",
+      "use_dora",
+      "bias",
+      "rank_pattern",
+      "alpha_pattern",
+      "modules_to_save",
+      "layers_to_transform",
+      "fan_in_fan_out",
+    ]) {
       expect(written![field], field).toEqual(read![field]);
     }
   });

@@ -4,8 +4,21 @@ import { checkMemory, forecastMemory, savingsOf, type MemorySetting } from "./me
 
 /** SmolLM2-135M with LoRA of rank 16 on all linear layers. */
 const setting: MemorySetting = {
-  layers: 30, width: 576, heads: 9, keyValueHeads: 3, headWidth: 64, feedForward: 1536, vocabulary: 49152,
-  totalParameters: 134_515_008 + 4_884_480, trainableParameters: 4_884_480, weightBytes: 4, rows: 4, length: 256, labels: 1020, recompute: false, packed: false,
+  layers: 30,
+  width: 576,
+  heads: 9,
+  keyValueHeads: 3,
+  headWidth: 64,
+  feedForward: 1536,
+  vocabulary: 49152,
+  totalParameters: 134_515_008 + 4_884_480,
+  trainableParameters: 4_884_480,
+  weightBytes: 4,
+  rows: 4,
+  length: 256,
+  labels: 1020,
+  recompute: false,
+  packed: false,
 };
 
 describe("memory forecast", () => {
@@ -20,7 +33,10 @@ describe("memory forecast", () => {
     const { peakBytes } = forecastMemory(setting);
     const savings = savingsOf({ ...setting, trainableParameters: 134_515_008, totalParameters: 134_515_008 }, 4_884_480);
     expect(savings.map((saving) => saving.words)).toEqual([
-      "--batch-size 2 with twice the --gradient-accumulation", "--recompute", "--max-length 128", "--method lora",
+      "--batch-size 2 with twice the --gradient-accumulation",
+      "--recompute",
+      "--max-length 128",
+      "--method lora",
     ]);
     for (const saving of savingsOf(setting)) expect(forecastMemory(saving.setting).peakBytes).toBeLessThan(peakBytes);
   });

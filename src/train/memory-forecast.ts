@@ -107,7 +107,10 @@ export function checkMemory(setting: MemorySetting, availableBytes: number, lora
   if (forecast.peakBytes <= availableBytes) return forecast;
   const advice = savingsOf(setting, loraParameters).map(({ words, setting: less }) => `${words} (${formatBytes(forecastMemory(less).peakBytes)})`);
   throw new GiantError("memory", `this run would need ${formatBytes(forecast.peakBytes)} of memory, found ${formatBytes(availableBytes)} available`, {
-    hint: advice.length > 0 ? `Try ${advice.join(", or ")}; --memory-limit SIZE overrides what was found.` : "Choose a smaller model; --memory-limit SIZE overrides what was found.",
+    hint:
+      advice.length > 0
+        ? `Try ${advice.join(", or ")}; --memory-limit SIZE overrides what was found.`
+        : "Choose a smaller model; --memory-limit SIZE overrides what was found.",
     facts: { peakBytes: forecast.peakBytes, availableBytes, parts: forecast.parts },
   });
 }

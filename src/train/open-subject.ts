@@ -45,7 +45,10 @@ export async function openSubject(options: TuneOptions): Promise<TuneSubject> {
     const data = await readData(options, model, tokenizer);
     return new GraphSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
   } catch (error) {
-    await starting.then((engine) => engine.close(), () => undefined);
+    await starting.then(
+      (engine) => engine.close(),
+      () => undefined,
+    );
     throw error;
   }
 }
@@ -95,9 +98,13 @@ async function readData(options: TuneOptions, model: OpenModel, tokenizer: Token
   requireExamples(train, options.data, maxLength);
   const set = makeExamples(records, tokenizer, exampleOptions);
   const warnings = [];
-  if (options.maxLength !== undefined && options.maxLength > context) warnings.push({ message: `sequences are at most ${context} tokens long, the model's context; --max-length asked for ${options.maxLength}` });
+  if (options.maxLength !== undefined && options.maxLength > context)
+    warnings.push({ message: `sequences are at most ${context} tokens long, the model's context; --max-length asked for ${options.maxLength}` });
   if (wanted.kind === "fraction" && set.examples.length === 0) {
-    warnings.push({ message: `${options.data}: too few records to hold some out; nothing is measured before and after`, hint: "Give more data, or a file by --validation." });
+    warnings.push({
+      message: `${options.data}: too few records to hold some out; nothing is measured before and after`,
+      hint: "Give more data, or a file by --validation.",
+    });
   }
   if (other) requireExamples(set, other.source, maxLength);
   const held = set.examples.length === 0 ? undefined : { source: other?.source ?? options.data, format: (other ?? loaded).format, records, set };
@@ -138,7 +145,15 @@ class GraphSubject implements TuneSubject {
   readonly #questions: Map<SamplePrompt, readonly number[]>;
   #learner: GraphLearner | undefined;
 
-  constructor(options: TuneOptions, model: OpenModel, tokenizer: Tokenizer, method: AdaptationMethod, data: TuningData, engine: Engine, fingerprints: Readonly<Record<string, string>>) {
+  constructor(
+    options: TuneOptions,
+    model: OpenModel,
+    tokenizer: Tokenizer,
+    method: AdaptationMethod,
+    data: TuningData,
+    engine: Engine,
+    fingerprints: Readonly<Record<string, string>>,
+  ) {
     this.#options = options;
     this.#model = model;
     this.#tokenizer = tokenizer;
@@ -149,14 +164,25 @@ class GraphSubject implements TuneSubject {
     this.fingerprints = fingerprints;
     this.warnings = data.warnings;
     this.resultName = options.method === "full" ? "model" : "adapter";
-    const batchOptions: BatchOptions = { batchSize: options.batchSize, maxLength: data.maxLength, packing: options.packing, bucket: BUCKET, seed: options.seed };
+    const batchOptions: BatchOptions = {
+      batchSize: options.batchSize,
+      maxLength: data.maxLength,
+      packing: options.packing,
+      bucket: BUCKET,
+      seed: options.seed,
+    };
     const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
     const { examples } = data.train;
     this.train = { epoch: (number) => batchesOf(examples, planEpoch(examples, batchOptions, number), padId) };
     if (data.held) this.validation = batchesOf(data.held.set.examples, planPass(data.held.set.examples, batchOptions), padId);
     this.trainSummary = summaryOf(options.data, data.loaded.format, data.train);
     this.validationSummary = data.held ? summaryOf(data.held.source, data.held.format, data.held.set) : null;
-    this.#questions = questionsOf(data.held?.records ?? data.loaded.records, tokenizer, model.architecture.maxPositionEmbeddings - options.sampleTokens, options.samples);
+    this.#questions = questionsOf(
+      data.held?.records ?? data.loaded.records,
+      tokenizer,
+      model.architecture.maxPositionEmbeddings - options.sampleTokens,
+      options.samples,
+    );
     this.prompts = [...this.#questions.keys()];
     // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
     this.#longestRow = options.packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1);

@@ -10,7 +10,10 @@ export function parseRecipe(text: string, source: string): unknown {
   if (error) {
     const line = error.linePos?.[0].line;
     const message = error.message.split(/ at line |:?\n/)[0]!;
-    throw new GiantError("usage", `${source}${line === undefined ? "" : `:${line}`}: ${message}`, { hint: "A recipe is YAML, one `key: value` per line.", facts: { source, line } });
+    throw new GiantError("usage", `${source}${line === undefined ? "" : `:${line}`}: ${message}`, {
+      hint: "A recipe is YAML, one `key: value` per line.",
+      facts: { source, line },
+    });
   }
   return document.toJS({ maxAliasCount: 0 }) as unknown;
 }

@@ -17,8 +17,12 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } 
 export function reportPage(report: Report, events: readonly RecordedEvent[]): string {
   const { validation, training, memory, data } = report;
   const figure = (value: number | undefined): string => (value === undefined ? "–" : escape(value.toFixed(4)));
-  const rows = (pairs: readonly (readonly [string, string])[]): string => pairs.map(([name, value]) => `<tr><th>${escape(name)}</th><td>${escape(value)}</td></tr>`).join("");
-  const heldOut = validation.before === null && validation.after === null ? "" : `
+  const rows = (pairs: readonly (readonly [string, string])[]): string =>
+    pairs.map(([name, value]) => `<tr><th>${escape(name)}</th><td>${escape(value)}</td></tr>`).join("");
+  const heldOut =
+    validation.before === null && validation.after === null
+      ? ""
+      : `
 <h2>Held-out examples, before and after</h2>
 <table><tr><th></th><th class="number">before</th><th class="number">after</th></tr>
 <tr><th>loss, nats per token</th><td class="number">${figure(validation.before?.loss)}</td><td class="number">${figure(validation.after?.loss)}</td></tr>
@@ -32,7 +36,10 @@ ${lossCurve(events)}
 ${sampleTable(report)}
 <h2>The run</h2>
 <table>${rows([
-    ["steps", `${training.steps} (${formatFigure(training.epochs)} epochs); weights of step ${training.keptStep} kept${training.reason === "patience" ? "; stopped early" : ""}`],
+    [
+      "steps",
+      `${training.steps} (${formatFigure(training.epochs)} epochs); weights of step ${training.keptStep} kept${training.reason === "patience" ? "; stopped early" : ""}`,
+    ],
     ["parameters", `${formatCount(report.trainableParameters)} trained of ${formatCount(report.totalParameters)}`],
     ["tokens", `${formatCount(training.tokens)}, ${formatCount(training.labelledTokens)} of them trained on`],
     ["time", `${formatDuration(training.seconds)}, ${formatFigure(training.tokensPerSecond)} tokens/s on ${report.device}`],
@@ -45,7 +52,11 @@ ${sampleTable(report)}
 }
 
 function summaryText(data: NonNullable<Report["data"]["train"]>): string {
-  const extras = [[data.truncated, "truncated"], [data.dropped, "dropped"], [data.unlabelled, "without an answer left out"]] as const;
+  const extras = [
+    [data.truncated, "truncated"],
+    [data.dropped, "dropped"],
+    [data.unlabelled, "without an answer left out"],
+  ] as const;
   const counted = extras.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   return [`${data.file} (${data.format}): ${data.examples} examples, ${formatCount(data.tokens)} tokens`, ...counted].join(", ");
 }
@@ -59,7 +70,8 @@ function sampleTable(report: Report): string {
 
 /** Training loss per step and held-out loss as an SVG drawing. */
 function lossCurve(events: readonly RecordedEvent[]): string {
-  const points = (type: "step" | "evaluation"): [number, number][] => events.flatMap((event) => (event.type === type ? [[event.step, event.loss] as [number, number]] : []));
+  const points = (type: "step" | "evaluation"): [number, number][] =>
+    events.flatMap((event) => (event.type === type ? [[event.step, event.loss] as [number, number]] : []));
   const train = points("step");
   const held = points("evaluation");
   const all = [...train, ...held];
@@ -70,7 +82,8 @@ function lossCurve(events: readonly RecordedEvent[]): string {
   const high = Math.max(...all.map(([, loss]) => loss), low + 1e-6);
   const x = (step: number): number => left + (step / maxStep) * (width - left - 8);
   const y = (loss: number): number => top + (1 - (loss - low) / (high - low)) * (height - top - bottom);
-  const path = (line: readonly [number, number][]): string => line.map(([step, loss], i) => `${i === 0 ? "M" : "L"}${x(step).toFixed(1)} ${y(loss).toFixed(1)}`).join("");
+  const path = (line: readonly [number, number][]): string =>
+    line.map(([step, loss], i) => `${i === 0 ? "M" : "L"}${x(step).toFixed(1)} ${y(loss).toFixed(1)}`).join("");
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="loss by step">
 <path d="M${left} ${top}V${height - bottom}H${width - 8}" fill="none" stroke="var(--line)"/>
 <path d="${path(train)}" fill="none" stroke="var(--train)" stroke-width="1.5"/>

@@ -5,16 +5,53 @@ import { reportPage } from "./report-html.ts";
 
 const summary = { file: "a<b>.jsonl", format: "messages", examples: 9, tokens: 90, labelledTokens: 30, truncated: 0, dropped: 2, unlabelled: 1 };
 const step = (number: number, loss: number): RecordedEvent => ({
-  type: "step", step: number, epoch: number / 4, loss, learningRate: 1e-3, gradientNorm: 1, tokens: 100, labelledTokens: 40, seconds: 2, tokensPerSecond: 50, time: number,
+  type: "step",
+  step: number,
+  epoch: number / 4,
+  loss,
+  learningRate: 1e-3,
+  gradientNorm: 1,
+  tokens: 100,
+  labelledTokens: 40,
+  seconds: 2,
+  tokensPerSecond: 50,
+  time: number,
 });
 const evaluation = (number: number, loss: number, best: boolean): RecordedEvent => ({
-  type: "evaluation", step: number, epoch: number / 4, loss, perplexity: Math.exp(loss), labelledTokens: 12, seconds: 1, best, time: number,
+  type: "evaluation",
+  step: number,
+  epoch: number / 4,
+  loss,
+  perplexity: Math.exp(loss),
+  labelledTokens: 12,
+  seconds: 1,
+  best,
+  time: number,
 });
 const events: RecordedEvent[] = [
-  { type: "started", model: "/models/tiny", data: "a", method: "lora", device: "cpu", threads: 2, seed: 1, trainableParameters: 1000, totalParameters: 50_000, totalSteps: 4, epochs: 1, time: 0 },
+  {
+    type: "started",
+    model: "/models/tiny",
+    data: "a",
+    method: "lora",
+    device: "cpu",
+    threads: 2,
+    seed: 1,
+    trainableParameters: 1000,
+    totalParameters: 50_000,
+    totalSteps: 4,
+    epochs: 1,
+    time: 0,
+  },
   { type: "data", train: summary, validation: null, time: 0 },
   { type: "samples", when: "before", step: 0, samples: [{ prompt: "<script>", answer: "no", reference: "yes" }], time: 0 },
-  evaluation(0, 3, false), step(1, 3), step(2, 2), evaluation(2, 1.5, true), step(3, 2), step(4, 1), evaluation(4, 2, false),
+  evaluation(0, 3, false),
+  step(1, 3),
+  step(2, 2),
+  evaluation(2, 1.5, true),
+  step(3, 2),
+  step(4, 1),
+  evaluation(4, 2, false),
   { type: "samples", when: "after", step: 2, samples: [{ prompt: "<script>", answer: "yes & no", reference: "yes" }], time: 5 },
 ];
 
@@ -26,7 +63,17 @@ describe("report", () => {
   });
 
   test("the steps are summed up", () => {
-    expect(report.training).toEqual({ steps: 4, epochs: 1, keptStep: 2, reason: "complete", lastLoss: 1, tokens: 400, labelledTokens: 160, seconds: 8, tokensPerSecond: 50 });
+    expect(report.training).toEqual({
+      steps: 4,
+      epochs: 1,
+      keptStep: 2,
+      reason: "complete",
+      lastLoss: 1,
+      tokens: 400,
+      labelledTokens: 160,
+      seconds: 8,
+      tokensPerSecond: 50,
+    });
   });
 
   test("answers stand side by side", () => {
@@ -35,8 +82,8 @@ describe("report", () => {
 
   test("the page shows it, quotes what the model said, and needs nothing from outside", () => {
     const page = reportPage(report, events);
-    expect(page).toContain("<td class=\"number\">3.0000</td><td class=\"number\">1.5000</td>");
-    expect(page).toContain("<td class=\"text\">&lt;script&gt;</td><td class=\"text\">no</td><td class=\"text\">yes &amp; no</td>");
+    expect(page).toContain('<td class="number">3.0000</td><td class="number">1.5000</td>');
+    expect(page).toContain('<td class="text">&lt;script&gt;</td><td class="text">no</td><td class="text">yes &amp; no</td>');
     expect(page).toContain("a&lt;b&gt;.jsonl (messages): 9 examples, 90 tokens, 2 dropped, 1 without an answer left out");
     expect(page).not.toMatch(/<script|src=|href=|https?:/);
   });

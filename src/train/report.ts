@@ -86,5 +86,10 @@ function samplesOf(events: readonly RecordedEvent[], when: "before" | "after"): 
 
 function pairSamples(before: readonly Sample[], after: readonly Sample[]): SamplePair[] {
   const longer = before.length >= after.length ? before : after;
-  return longer.map(({ prompt, reference }, i) => ({ prompt, reference: reference ?? null, before: before[i]?.answer ?? null, after: after[i]?.answer ?? null }));
+  return longer.map(({ prompt, reference }, i) => ({
+    prompt,
+    reference: reference ?? null,
+    before: before[i]?.answer ?? null,
+    after: after[i]?.answer ?? null,
+  }));
 }

@@ -11,7 +11,14 @@ export type ScheduleName =
   | "warmup_stable_decay";
 
 export const SCHEDULE_NAMES: readonly ScheduleName[] = [
-  "constant", "linear", "cosine", "polynomial", "inverse_sqrt", "cosine_with_restarts", "cosine_with_min_lr", "warmup_stable_decay",
+  "constant",
+  "linear",
+  "cosine",
+  "polynomial",
+  "inverse_sqrt",
+  "cosine_with_restarts",
+  "cosine_with_min_lr",
+  "warmup_stable_decay",
 ];
 
 export interface ScheduleShape {

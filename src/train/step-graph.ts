@@ -31,7 +31,10 @@ export interface LossGraphOptions {
 export function lossGraph(architecture: Architecture, method: AdaptationMethod | undefined, options: LossGraphOptions = {}): LossGraph {
   const { queryBlocks = QUERY_BLOCKS } = options;
   const labelRows = input("labelRows", "int32", ["N"]);
-  const { context, leaves } = adapt(method, { recompute: options.recompute ?? false, ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }) });
+  const { context, leaves } = adapt(method, {
+    recompute: options.recompute ?? false,
+    ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }),
+  });
   const hidden = architecture.forward(context, decoderInputs(architecture, queryBlocks));
   const rows = gather(hidden, labelRows);
   const { path, spec } = architecture.head;
@@ -46,7 +49,10 @@ export const gradientOf = (name: string): string => `gradient.${name}`;
 export function stepGraph(architecture: Architecture, method: AdaptationMethod, options: LossGraphOptions): Record<string, Tensor> {
   const { lossSum, leaves } = lossGraph(architecture, method, options);
   const trained = [...leaves].filter(([name]) => method.tensors.get(name)!.trained);
-  const gradients = gradient(mul(lossSum, input("scale", "float32", [])), trained.map(([, leaf]) => leaf));
+  const gradients = gradient(
+    mul(lossSum, input("scale", "float32", [])),
+    trained.map(([, leaf]) => leaf),
+  );
   return { lossSum, ...Object.fromEntries(trained.map(([name], i) => [gradientOf(name), gradients[i]!])) };
 }
 
@@ -109,4 +115,3 @@ export function accumulationGraph(tensors: readonly TrainedTensor[]): Record<str
     tensors.map(({ name, shape }) => [`next.${name}`, add(input(`sum.${name}`, "float32", shape), input(gradientOf(name), "float32", shape))]),
   );
 }
-

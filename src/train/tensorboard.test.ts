@@ -11,7 +11,17 @@ describe("TensorBoard event files", () => {
 
   test("the bytes are those of TensorBoard's own writer", () => {
     expect(hex(fileHeader(1_700_000_000.5))).toBe(HEADER);
-    const event = { type: "evaluation", step: 300, epoch: 1, loss: 1.5, perplexity: Math.exp(1.5), labelledTokens: 4, seconds: 1, best: true, time: 1_700_000_001.25 } as const;
+    const event = {
+      type: "evaluation",
+      step: 300,
+      epoch: 1,
+      loss: 1.5,
+      perplexity: Math.exp(1.5),
+      labelledTokens: 4,
+      seconds: 1,
+      best: true,
+      time: 1_700_000_001.25,
+    } as const;
     expect(hex(encodeScalars(event))).toBe(SCALAR);
   });
 

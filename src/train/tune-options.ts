@@ -68,27 +68,65 @@ const MACHINE = "Machine";
 
 export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   model: { group: INPUT, type: "path", placeholder: "DIR", required: true, help: "folder of the base model, in Hugging Face's layout" },
-  data: { group: INPUT, type: "path", placeholder: "FILE", required: true, help: "training examples: Alpaca JSON or JSONL, messages JSONL, prompt/completion JSONL, or plain text" },
+  data: {
+    group: INPUT,
+    type: "path",
+    placeholder: "FILE",
+    required: true,
+    help: "training examples: Alpaca JSON or JSONL, messages JSONL, prompt/completion JSONL, or plain text",
+  },
   format: { group: INPUT, type: "string", placeholder: "NAME", default: "auto", help: "format of the examples; auto looks at the first ones" },
-  validation: { group: INPUT, type: "string", placeholder: "FILE|FRACTION", default: "0.1", help: "examples held out to measure before and after: a file, or the fraction of the data that is set aside; 0 for none" },
+  validation: {
+    group: INPUT,
+    type: "string",
+    placeholder: "FILE|FRACTION",
+    default: "0.1",
+    help: "examples held out to measure before and after: a file, or the fraction of the data that is set aside; 0 for none",
+  },
   method: { group: INPUT, type: "enum", choices: ["lora", "full"], default: "lora", help: "how the model is tuned" },
   output: { group: INPUT, type: "path", placeholder: "DIR", required: true, inRecipe: false, help: "folder of the run; with --resume the run to go on with" },
   seed: { group: INPUT, type: "integer", minimum: 0, maximum: 4294967295, default: 42, help: "decides every random choice of the run" },
 
   rank: { group: LORA, type: "integer", minimum: 1, default: 16, aliases: ["r"], help: "rank of the low-rank terms" },
   loraAlpha: { group: LORA, type: "number", minimum: 0, above: true, default: 32, help: "scale of the low-rank terms; they are multiplied by alpha / rank" },
-  loraDropout: { group: LORA, type: "number", minimum: 0, maximum: 0.99, default: 0, help: "part of the inputs of the low-rank terms that is left out at random" },
-  targetModules: { group: LORA, type: "list", commas: "unlessPattern", default: ["all-linear"], help: "layers that get a low-rank term: names, a regular expression over full names, or all-linear" },
+  loraDropout: {
+    group: LORA,
+    type: "number",
+    minimum: 0,
+    maximum: 0.99,
+    default: 0,
+    help: "part of the inputs of the low-rank terms that is left out at random",
+  },
+  targetModules: {
+    group: LORA,
+    type: "list",
+    commas: "unlessPattern",
+    default: ["all-linear"],
+    help: "layers that get a low-rank term: names, a regular expression over full names, or all-linear",
+  },
   useRslora: { group: LORA, type: "boolean", default: false, help: "multiply by alpha / √rank instead" },
   rankPattern: { group: LORA, type: "map", default: {}, help: "rank of layers whose name matches, where it differs" },
   alphaPattern: { group: LORA, type: "map", default: {}, help: "alpha of layers whose name matches, where it differs" },
   modulesToSave: { group: LORA, type: "list", default: [], help: "further layers that are trained and saved whole" },
   bias: { group: LORA, type: "enum", choices: ["none", "all", "lora_only"], default: "none", help: "biases that are trained" },
 
-  maxLength: { group: SEQUENCES, type: "integer", minimum: 2, unit: "tokens", defaultText: "512, or the model's context where that is shorter", help: "longest sequence" },
+  maxLength: {
+    group: SEQUENCES,
+    type: "integer",
+    minimum: 2,
+    unit: "tokens",
+    defaultText: "512, or the model's context where that is shorter",
+    help: "longest sequence",
+  },
   packing: { group: SEQUENCES, type: "boolean", default: false, help: "put several examples into one sequence, kept apart by masks" },
   trainOn: { group: SEQUENCES, type: "enum", choices: ["answers", "all"], default: "answers", help: "tokens that count in the loss" },
-  longExamples: { group: SEQUENCES, type: "enum", choices: ["drop", "truncate", "error"], default: "truncate", help: "what becomes of examples longer than the longest sequence" },
+  longExamples: {
+    group: SEQUENCES,
+    type: "enum",
+    choices: ["drop", "truncate", "error"],
+    default: "truncate",
+    help: "what becomes of examples longer than the longest sequence",
+  },
 
   learningRate: { group: OPTIMISER, type: "number", minimum: 0, defaultText: "0.0002 for lora, 0.00002 for full", help: "highest learning rate" },
   batchSize: { group: OPTIMISER, type: "integer", minimum: 1, default: 4, help: "sequences per micro-batch" },
@@ -105,7 +143,13 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   adamEpsilon: { group: OPTIMISER, type: "number", minimum: 0, above: true, default: 1e-8, help: "AdamW's epsilon" },
 
   evalSteps: { group: COURSE, type: "integer", minimum: 0, default: 100, help: "optimiser steps between evaluations; 0 evaluates before and after only" },
-  earlyStoppingPatience: { group: COURSE, type: "integer", minimum: 0, default: 0, help: "stop after this many evaluations without a better one; 0 never stops early" },
+  earlyStoppingPatience: {
+    group: COURSE,
+    type: "integer",
+    minimum: 0,
+    default: 0,
+    help: "stop after this many evaluations without a better one; 0 never stops early",
+  },
   loadBest: { group: COURSE, type: "boolean", default: true, help: "keep the weights of the best evaluation rather than the last ones" },
   saveSteps: { group: COURSE, type: "integer", minimum: 0, default: 100, help: "optimiser steps between checkpoints; 0 saves at the end, and when stopped" },
   saveTotalLimit: { group: COURSE, type: "integer", minimum: 0, default: 2, help: "checkpoints that are kept beside the best one; 0 keeps all" },
@@ -116,7 +160,12 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   device: { group: MACHINE, type: "enum", choices: ["auto", "cpu", "webgpu", "cuda"], default: "auto", help: "where to compute" },
   threads: { group: MACHINE, type: "integer", minimum: 1, defaultText: "physical cores", help: "threads of one operator on the CPU" },
   recompute: { group: MACHINE, type: "boolean", default: false, help: "recompute each block in the backward pass: less memory, about a third more time" },
-  packWeights: { group: MACHINE, type: "boolean", default: true, help: "keep float32 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute" },
+  packWeights: {
+    group: MACHINE,
+    type: "boolean",
+    default: true,
+    help: "keep float32 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute",
+  },
   memoryLimit: { group: MACHINE, type: "bytes", inRecipe: false, defaultText: "what is available", help: "memory the run may use" },
 };
 
@@ -134,7 +183,9 @@ export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): 
 }
 
 /** The held-out examples an option value asks for. */
-export function validationOf(options: { readonly validation: string }): { kind: "none" } | { kind: "fraction"; fraction: number } | { kind: "file"; path: string } {
+export function validationOf(options: {
+  readonly validation: string;
+}): { kind: "none" } | { kind: "fraction"; fraction: number } | { kind: "file"; path: string } {
   const number = Number(options.validation);
   if (Number.isNaN(number)) return { kind: "file", path: options.validation };
   if (number === 0) return { kind: "none" };

@@ -44,7 +44,13 @@ interface Run {
 /** Runs until the end, or until `onEvent` says true: then nothing more is called, as if the process had been killed. */
 async function run(
   given: Partial<TuneOptions>,
-  more: { subject?: Partial<TuneSubject>; platform?: Partial<TunePlatform>; learner?: FakeLearner; signal?: AbortSignal; onEvent?: (event: TrainEvent) => boolean } = {},
+  more: {
+    subject?: Partial<TuneSubject>;
+    platform?: Partial<TunePlatform>;
+    learner?: FakeLearner;
+    signal?: AbortSignal;
+    onEvent?: (event: TrainEvent) => boolean;
+  } = {},
 ): Promise<Run> {
   const learner = more.learner ?? new FakeLearner();
   const stream = tune(given, fakePlatform(fakeSubject(learner, more.subject), more.platform), more.signal);
@@ -65,7 +71,10 @@ function read(folder: string, name: string): string {
 }
 
 function recorded(folder: string): RecordedEvent[] {
-  return read(folder, "events.jsonl").trimEnd().split("\n").map((line) => JSON.parse(line) as RecordedEvent);
+  return read(folder, "events.jsonl")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as RecordedEvent);
 }
 
 const TIMES = new Set(["time", "seconds", "tokensPerSecond", "microStepSeconds", "totalSeconds", "eval_runtime", "folder", "result", "report", "peakBytes"]);
@@ -91,7 +100,10 @@ function remains(folder: string): Record<string, unknown> {
 }
 
 async function refusal(attempt: Promise<unknown>): Promise<GiantError> {
-  const error = await attempt.then(() => undefined, (caught: unknown) => caught);
+  const error = await attempt.then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
   expect(error).toBeInstanceOf(GiantError);
   return error as GiantError;
 }
@@ -103,18 +115,50 @@ describe("tuning", () => {
     const folder = given.output!;
     expect(outcome).toBe("finished");
     expect(events.map((event) => event.type)).toEqual([
-      "started", "data", "forecast", "samples", "evaluation", "step", "step", "checkpoint", "step", "evaluation", "checkpoint",
-      "step", "checkpoint", "step", "step", "evaluation", "checkpoint", "step", "evaluation", "checkpoint", "samples", "finished",
+      "started",
+      "data",
+      "forecast",
+      "samples",
+      "evaluation",
+      "step",
+      "step",
+      "checkpoint",
+      "step",
+      "evaluation",
+      "checkpoint",
+      "step",
+      "checkpoint",
+      "step",
+      "step",
+      "evaluation",
+      "checkpoint",
+      "step",
+      "evaluation",
+      "checkpoint",
+      "samples",
+      "finished",
     ]);
     expect(readdirSync(folder).toSorted()).toEqual([
-      "adapter", "checkpoints", "events.jsonl", "inputs.json", "recipe.yaml", "report.html", "report.json", "tensorboard", "trainer_state.json",
+      "adapter",
+      "checkpoints",
+      "events.jsonl",
+      "inputs.json",
+      "recipe.yaml",
+      "report.html",
+      "report.json",
+      "tensorboard",
+      "trainer_state.json",
     ]);
     expect(readdirSync(join(folder, "checkpoints"))).toEqual(["step-000006", "step-000007"]);
     expect(recorded(folder).map(({ time: _time, ...event }) => event)).toEqual(events);
     const report = JSON.parse(read(folder, "report.json")) as Report;
     expect(report.validation.after!.loss).toBeLessThan(report.validation.before!.loss);
     expect(report.validation.after!.perplexity).toBeCloseTo(Math.exp(report.validation.after!.loss), 12);
-    expect(report).toMatchObject({ training: { steps: 7, keptStep: 7, reason: "complete" }, memory: { peakBytes: 1e8 }, samples: [{ reference: "That." }, { reference: null }] });
+    expect(report).toMatchObject({
+      training: { steps: 7, keptStep: 7, reason: "complete" },
+      memory: { peakBytes: 1e8 },
+      samples: [{ reference: "That." }, { reference: null }],
+    });
     const state = JSON.parse(read(folder, "trainer_state.json")) as Record<string, unknown>;
     expect(state).toMatchObject({ global_step: 7, max_steps: 7, best_model_checkpoint: "checkpoints/step-000007", best_metric: report.validation.after!.loss });
     const page = read(folder, "report.html");
@@ -175,7 +219,9 @@ describe("tuning", () => {
     await run(given, { onEvent: (event) => event.type === "step" && event.step === 3 });
     const changed = await refusal(run({ ...given, resume: true, learningRate: 0.1, data: "/data/other.jsonl" }));
     expect(changed.code).toBe("usage");
-    expect(changed.message).toBe(`${given.output}: the recipe has changed: data: "/data/other.jsonl", was "/data/examples.jsonl"; learning_rate: 0.1, was 0.05`);
+    expect(changed.message).toBe(
+      `${given.output}: the recipe has changed: data: "/data/other.jsonl", was "/data/examples.jsonl"; learning_rate: 0.1, was 0.05`,
+    );
     const inputs = await refusal(run({ ...given, resume: true }, { subject: { fingerprints: { data: "xyz", base: "def" } } }));
     expect(inputs.message).toBe(`${given.output}: what the run reads has changed: data: "xyz", was "abc"`);
     expect((await run({ ...given, resume: true })).outcome).toBe("finished");

@@ -199,7 +199,8 @@ class Tuning {
 
 /** Opens the run in `output` and refuses options that differ from its recipe. */
 async function openEarlier(given: Partial<TuneOptions>): Promise<{ readonly run: RunFolder; readonly options: TuneOptions }> {
-  if (given.output === undefined) throw new GiantError("usage", "--resume: --output is missing", { hint: "Name the folder of the run to go on with by --output." });
+  if (given.output === undefined)
+    throw new GiantError("usage", "--resume: --output is missing", { hint: "Name the folder of the run to go on with by --output." });
   const run = await RunFolder.open(given.output);
   const source = join(given.output, "recipe.yaml");
   const stored = readRecipe(TUNE_OPTIONS, parseRecipe(await run.recipe(), source), source);

@@ -41,7 +41,10 @@ async function tensorsOf(file: string): Promise<(name: string) => Promise<{ shap
 
 async function evaluate(outputs: Record<string, Tensor>, feeds: Record<string, HostTensor>): Promise<Record<string, Float32Array>> {
   const program = await engine.open(encodeModel(emit(outputs, { target: "cpu" })));
-  const found = await program.run(Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])), Object.fromEntries(Object.keys(outputs).map((name) => [name, "host" as const])));
+  const found = await program.run(
+    Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])),
+    Object.fromEntries(Object.keys(outputs).map((name) => [name, "host" as const])),
+  );
   await program.close();
   return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, (tensor as HostTensor).data as Float32Array]));
 }
@@ -50,12 +53,17 @@ describe.runIf(existsSync(at("optimizers.json")))("optim/optimizers", () => {
   for (const run of existsSync(at("optimizers.json")) ? readJson<{ runs: OptimizerRun[] }>(at("optimizers.json")).runs : []) {
     it(run.name, async (context) => {
       const { betas, eps, weight_decay, amsgrad } = run.group;
-      if (run.optimizer !== "AdamW" || amsgrad === true || betas === undefined) return context.skip(`not covered: ${run.name}: optimiser ${run.optimizer}${amsgrad ? " with amsgrad" : ""}`);
+      if (run.optimizer !== "AdamW" || amsgrad === true || betas === undefined)
+        return context.skip(`not covered: ${run.name}: optimiser ${run.optimizer}${amsgrad ? " with amsgrad" : ""}`);
       const tensor = await tensorsOf(at("optimizers.safetensors"));
       const names = ["w", "b"] as const;
       const start = { w: await tensor(`${run.name}.w0`), b: await tensor(`${run.name}.b0`) };
       const decays = (name: string): boolean => name === "w" || !run.name.includes("nodecay_bias");
-      const graph = updateGraph(names.map((name) => ({ name, shape: start[name].shape, decays: decays(name) })), { beta1: betas[0], beta2: betas[1], epsilon: eps, weightDecay: weight_decay }, run.clip ?? 0);
+      const graph = updateGraph(
+        names.map((name) => ({ name, shape: start[name].shape, decays: decays(name) })),
+        { beta1: betas[0], beta2: betas[1], epsilon: eps, weightDecay: weight_decay },
+        run.clip ?? 0,
+      );
       const values = new Map<string, HostTensor>();
       for (const name of names) {
         values.set(name, floats(start[name].shape, start[name].data));
@@ -75,7 +83,10 @@ describe.runIf(existsSync(at("optimizers.json")))("optim/optimizers", () => {
           const size = start[name].data.length;
           feeds[gradientOf(name)] = floats(start[name].shape, all.data.slice(step * size, (step + 1) * size));
         }
-        const outputs = await program.run(Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])), Object.fromEntries(program.outputNames.map((name) => [name, "host" as const])));
+        const outputs = await program.run(
+          Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])),
+          Object.fromEntries(program.outputNames.map((name) => [name, "host" as const])),
+        );
         for (const [name, value] of Object.entries(outputs)) if (name !== "norm") values.set(name.slice("next.".length), value as HostTensor);
         for (const name of names) {
           const all = await tensor(`${run.name}.${name}`);
@@ -101,7 +112,10 @@ describe.runIf(existsSync(at("activations.safetensors")))("optim/activations", (
       const input = T.input("x", "float32", x.shape);
       const y = f!(input);
       const found = await evaluate({ y, dy: gradient(T.sumAll(y), [input])[0]! }, { x: floats(x.shape, x.data) });
-      for (const [key, output] of [[name, "y"], [`${name}.grad`, "dy"]] as const) {
+      for (const [key, output] of [
+        [name, "y"],
+        [`${name}.grad`, "dy"],
+      ] as const) {
         const worst = worstExcess(found[output]!, (await tensor(key)).data, ACTIVATION);
         // At a kink the derivative is a convention: ours is 0 there, as torch's.
         expect(worst.excess, `${key} at ${x.data[worst.index]}: ${worst.actual}, reference ${worst.expected}`).toBeLessThanOrEqual(1);
@@ -120,13 +134,21 @@ describe.runIf(existsSync(at("cross_entropy.json")))("optim/cross_entropy", () =
     const x = T.input("logits", "float32", [N, V]);
     const rows = T.gather(x, T.input("rows", "int32", [kept.length]));
     // The label's logit by a product with one-hot rows: the head of a model is the identity here.
-    const identity = T.constant(floats([V, V], Float32Array.from({ length: V * V }, (_, i) => (i % (V + 1) === 0 ? 1 : 0))));
+    const identity = T.constant(
+      floats(
+        [V, V],
+        Float32Array.from({ length: V * V }, (_, i) => (i % (V + 1) === 0 ? 1 : 0)),
+      ),
+    );
     const labelLogits = T.sum(T.mul(rows, T.gather(identity, T.input("ids", "int32", [kept.length]))), [-1]);
     const loss = T.scale(T.sumAll(crossEntropy(rows, labelLogits)), 1 / kept.length);
     const feeds = {
       logits: floats(logits.shape, logits.data),
       rows: integers([kept.length], kept),
-      ids: integers([kept.length], kept.map((row) => reference.labels[row]!)),
+      ids: integers(
+        [kept.length],
+        kept.map((row) => reference.labels[row]!),
+      ),
     };
     const found = await evaluate({ loss, gradient: gradient(loss, [x])[0]!, lse: T.logSumExp(x) }, feeds);
     expect(worstExcess(found["loss"]!, [reference["loss_ls0.0"]], LOSS).excess).toBeLessThanOrEqual(1);
@@ -138,7 +160,9 @@ describe.runIf(existsSync(at("cross_entropy.json")))("optim/cross_entropy", () =
 });
 
 describe.runIf(existsSync(at("clip.json")))("optim/clip", () => {
-  for (const { case: number, max_norm, total_norm } of existsSync(at("clip.json")) ? readJson<{ case: number; max_norm: number; total_norm: number }[]>(at("clip.json")) : []) {
+  for (const { case: number, max_norm, total_norm } of existsSync(at("clip.json"))
+    ? readJson<{ case: number; max_norm: number; total_norm: number }[]>(at("clip.json"))
+    : []) {
     it(`case ${number}: maximum norm ${max_norm}`, async () => {
       const tensor = await tensorsOf(at("clip.safetensors"));
       const names = ["0", "1", "2"];
@@ -151,7 +175,11 @@ describe.runIf(existsSync(at("clip.json")))("optim/clip", () => {
         for (const zero of [name, ...momentsOf(name)]) feeds[zero] = floats(shape, new Float32Array(data.length));
       }
       // With β₁ = 0 the first moment is the clipped gradient itself.
-      const graph = updateGraph(names.map((name) => ({ name, shape: shapes.get(name)!, decays: false })), { beta1: 0, beta2: 0.9, epsilon: 1e-8, weightDecay: 0 }, max_norm);
+      const graph = updateGraph(
+        names.map((name) => ({ name, shape: shapes.get(name)!, decays: false })),
+        { beta1: 0, beta2: 0.9, epsilon: 1e-8, weightDecay: 0 },
+        max_norm,
+      );
       const found = await evaluate(graph, feeds);
       expect(worstExcess(found["norm"]!, [total_norm], CLIPPING).excess).toBeLessThanOrEqual(1);
       for (const name of names) {

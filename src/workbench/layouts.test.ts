@@ -107,7 +107,13 @@ describe.each(["llama_gqa", "llama_mha_tied", "gpt2", "gpt_neox"])("%s", (name) 
     const half = await openModel(await rewrite(name, (tensor) => ({ ...tensor, dtype })));
     const { method, tensors } = await newAdapter(lora({ ...LORA_DEFAULTS, r: 4 }, half.inventory, half.architecture.head), half, 1);
     const random = new Random(4);
-    const noisy = ([key, { shape, data }]: [string, HostTensor]): [string, HostTensor] => [key, floats(shape, (data as Float32Array).map((value) => value + 0.05 * random.normal()))];
+    const noisy = ([key, { shape, data }]: [string, HostTensor]): [string, HostTensor] => [
+      key,
+      floats(
+        shape,
+        (data as Float32Array).map((value) => value + 0.05 * random.normal()),
+      ),
+    ];
     const adapter = { method, tensors: new Map([...tensors].map(noisy)) };
     const program = await openLogits(engine, half, adapter);
     const expected = await program.of(batchFor(half.architecture.vocabSize));
@@ -141,12 +147,19 @@ describe.each(["llama_gqa", "llama_mha_tied", "gpt2", "gpt_neox"])("%s", (name) 
     cpSync(join(golden(name), "config.json"), join(folder, "config.json"));
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(headerBytes + off));
-    writeFileSync(join(folder, "model.safetensors"), Buffer.concat([length, bytes.subarray(8, 8 + headerBytes), Buffer.from(" ".repeat(off)), bytes.subarray(8 + headerBytes)]));
+    writeFileSync(
+      join(folder, "model.safetensors"),
+      Buffer.concat([length, bytes.subarray(8, 8 + headerBytes), Buffer.from(" ".repeat(off)), bytes.subarray(8 + headerBytes)]),
+    );
     await expectSameBits(folder, name);
   });
 });
 
-it.each([["gpt2", "transformer."], ["llama_gqa", "model."], ["gpt_neox", "gpt_neox."]])("%s: names may lack %s", async (name, prefix) => {
+it.each([
+  ["gpt2", "transformer."],
+  ["llama_gqa", "model."],
+  ["gpt_neox", "gpt_neox."],
+])("%s: names may lack %s", async (name, prefix) => {
   const folder = await rewrite(name, (tensor) => ({ ...tensor, name: tensor.name.startsWith(prefix) ? tensor.name.slice(prefix.length) : tensor.name }));
   await expectSameBits(folder, name);
 });
@@ -172,7 +185,11 @@ it("reads shards of the Hub's cache, each a link of its own", async () => {
   const weight_map: Record<string, string> = {};
   for (const s of [0, 1]) {
     const file = `model-0000${s + 1}-of-00002.safetensors`;
-    const tensors = await Promise.all(names.filter((_, i) => i % 2 === s).map(async (key) => ({ name: key, dtype: "F32", shape: entries.get(key)!.shape, data: await readTensorBytes(entries.get(key)!) })));
+    const tensors = await Promise.all(
+      names
+        .filter((_, i) => i % 2 === s)
+        .map(async (key) => ({ name: key, dtype: "F32", shape: entries.get(key)!.shape, data: await readTensorBytes(entries.get(key)!) })),
+    );
     for (const { name } of tensors) weight_map[name] = file;
     await writeSafetensors(join(snapshot, file), tensors);
     renameSync(join(snapshot, file), join(cache, "blobs", `blob${s}`));

@@ -31,7 +31,8 @@ export async function loadAdapter(folder: string, model: OpenModel): Promise<Loa
     // PEFT leaves out an embedding it did not change; the base's own is the same.
     if (entry === undefined && !trained && initial.kind === "base") continue;
     if (entry === undefined) throw misfit(weightsFile, `tensor ${name} [${shape.join(", ")}] is missing`, model);
-    if (entry.shape.join() !== shape.join()) throw misfit(weightsFile, `tensor ${name} has shape [${entry.shape.join(", ")}], this base needs [${shape.join(", ")}]`, model);
+    if (entry.shape.join() !== shape.join())
+      throw misfit(weightsFile, `tensor ${name} has shape [${entry.shape.join(", ")}], this base needs [${shape.join(", ")}]`, model);
     const values = await readTensor(entry);
     if (!trained && initial.kind === "base") {
       const own = await model.read(initial.parameter);
@@ -40,10 +41,18 @@ export async function loadAdapter(folder: string, model: OpenModel): Promise<Loa
     tensors.set(name, floats(shape, values));
   }
   const unknown = [...entries.keys()].filter((name) => !method.tensors.has(name));
-  if (unknown.length > 0) throw misfit(weightsFile, `tensor ${unknown[0]} belongs to no layer that ${ADAPTER_CONFIG} names${unknown.length > 1 ? ` (and ${unknown.length - 1} more)` : ""}`, model);
+  if (unknown.length > 0)
+    throw misfit(
+      weightsFile,
+      `tensor ${unknown[0]} belongs to no layer that ${ADAPTER_CONFIG} names${unknown.length > 1 ? ` (and ${unknown.length - 1} more)` : ""}`,
+      model,
+    );
   return { method, tensors };
 }
 
 function misfit(file: string, problem: string, model: OpenModel): GiantError {
-  return new GiantError("adapter", `${file}: ${problem}`, { hint: `The adapter does not fit ${model.folder}: name the base it was trained on.`, facts: { file, base: model.folder } });
+  return new GiantError("adapter", `${file}: ${problem}`, {
+    hint: `The adapter does not fit ${model.folder}: name the base it was trained on.`,
+    facts: { file, base: model.folder },
+  });
 }

@@ -22,7 +22,10 @@ export function mergedParameters(engine: Engine, model: OpenModel, { method, ten
     merged.set(headName, scale(base(head.spec.tiedTo), 1));
   }
   const compute = async (weight: Tensor): Promise<Float32Array> => {
-    const program = await engine.open(encodeModel(emit({ weight }, { target: engine.device, weights: model.locate })), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
+    const program = await engine.open(encodeModel(emit({ weight }, { target: engine.device, weights: model.locate })), {
+      weightsFolder: model.weightsFolder,
+      sessionConfig: MAPPED_WEIGHTS,
+    });
     const feeds = Object.fromEntries(program.inputNames.map((name) => [name, tensors.get(name)!]));
     const outputs = await program.run(feeds, { weight: "host" });
     await program.close();

@@ -6,7 +6,18 @@ import { type TensorToWrite, writeSafetensors } from "../io/safetensors-writer.t
 import type { OpenModel } from "./open-model.ts";
 
 /** Files that are copied as they are. */
-const COPIED = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "generation_config.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json"];
+const COPIED = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "chat_template.jinja",
+  "chat_template.json",
+  "generation_config.json",
+  "tokenizer.model",
+  "vocab.json",
+  "merges.txt",
+  "added_tokens.json",
+];
 
 /**
  * Writes the base with new values for the parameters that `replaced` knows; the others keep their bytes. New values are
@@ -23,7 +34,9 @@ export async function writeModelFolder(
   const ownHead = tiedTo === undefined ? undefined : replaced(headName);
   const tensors: TensorToWrite[] = [...inventory.parameters].map(([name, shape]) => {
     const data = replaced(name);
-    return data === undefined ? { name, dtype: model.entry(name).dtype, shape, data: () => readTensorBytes(model.entry(name)) } : { name, dtype: "F32", shape, data };
+    return data === undefined
+      ? { name, dtype: model.entry(name).dtype, shape, data: () => readTensorBytes(model.entry(name)) }
+      : { name, dtype: "F32", shape, data };
   });
   if (ownHead !== undefined) tensors.push({ name: headName, dtype: "F32", shape: [outFeatures, inFeatures], data: ownHead });
   const changed = tensors.some(({ dtype }) => dtype === "F32");

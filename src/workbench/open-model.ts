@@ -44,13 +44,17 @@ export async function openModel(folder: string): Promise<OpenModel> {
     // Some checkpoints leave out the name of the model inside the language model: "h.0.…" for "transformer.h.0.…".
     const entry = entries.get(name) ?? entries.get(name.slice(name.indexOf(".") + 1));
     if (entry === undefined) problems.push(`tensor ${name} [${shape.join(", ")}] is missing`);
-    else if (entry.shape.join() !== shape.join()) problems.push(`tensor ${name} has shape [${entry.shape.join(", ")}], config.json needs [${shape.join(", ")}]`);
+    else if (entry.shape.join() !== shape.join())
+      problems.push(`tensor ${name} has shape [${entry.shape.join(", ")}], config.json needs [${shape.join(", ")}]`);
     else if (!STORED.has(entry.dtype)) problems.push(`tensor ${name} is ${entry.dtype}, needs F32, F16 or BF16`);
     else found.set(name, entry);
   }
   if (problems.length > 0) {
     const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";
-    throw new GiantError("model", `${folder}: ${problems[0]}${more}`, { hint: "config.json and the weights do not belong together, or the download is incomplete.", facts: { problems: problems.slice(0, 20) } });
+    throw new GiantError("model", `${folder}: ${problems[0]}${more}`, {
+      hint: "config.json and the weights do not belong together, or the download is incomplete.",
+      facts: { problems: problems.slice(0, 20) },
+    });
   }
   const entry = (parameter: string): TensorEntry => {
     const known = found.get(parameter);

@@ -40,7 +40,8 @@ export function* documentsOf(lines: readonly string[]): Generator<{ readonly lin
     // White space between documents is no text; inside a passage that goes on, the blank line belongs to it.
     const goesOn = !separated && !atEnd && lines.slice(i).some((each) => each.trim() !== "");
     const content = block.slice(Math.max(first, 0)).join("\n");
-    if (first >= 0) yield { line: start + first + 1, content: goesOn ? { kind: "text", text: `${content}\n\n`, goesOn } : { kind: "text", text: content.trimEnd() } };
+    if (first >= 0)
+      yield { line: start + first + 1, content: goesOn ? { kind: "text", text: `${content}\n\n`, goesOn } : { kind: "text", text: content.trimEnd() } };
     start = i + 1;
     characters = 0;
   }
