@@ -35,6 +35,8 @@ const FLOAT = 4; // bytes
 
 /** Copies of each quantity that live at the peak. */
 const COPIES = {
+  /** A packed weight beside the mapped one, padded to whole panels. */
+  packed: 2.2,
   /** Value, gradient of the micro-batch, accumulated gradient. */
   trainable: 3,
   /** Two moments. */
@@ -69,7 +71,7 @@ export function forecastMemory(setting: MemorySetting): MemoryForecast {
   const perLayer = FLOAT * (tokens * perToken + attended * setting.rows * setting.heads * setting.length ** 2);
   const blockInputs = FLOAT * tokens * setting.width * setting.layers;
   const parts: MemoryParts = {
-    weights: frozen * setting.weightBytes * (setting.packed ? 2 : 1),
+    weights: frozen * setting.weightBytes * (setting.packed ? COPIES.packed : 1),
     trainables: FLOAT * COPIES.trainable * setting.trainableParameters,
     optimiser: FLOAT * COPIES.optimiser * setting.trainableParameters,
     activations: (setting.recompute ? blockInputs : perLayer * setting.layers) + COPIES.backward * perLayer,
