@@ -3,10 +3,10 @@ import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { GiantError } from "../base/errors.ts";
 import type { Dtype, HostTensor } from "../core/dtype.ts";
 import type { ProgramOptions } from "./engine.ts";
-import { bindDims } from "./dims.ts";
-import { describe, fromOrt, toOrt, type SessionOpener } from "./host-memory.ts";
+import type { SessionOpener } from "./host-memory.ts";
 import { copyGraph } from "./probe-graphs.ts";
 import type { WireFeed, WireFetch, WireResident, WireResult } from "./protocol.ts";
+import { fromOrt, Residents, toOrt } from "./residents.ts";
 import type { OpenProgram, TensorHome } from "./tensor-home.ts";
 
 type Direction = "up" | "down";
@@ -19,9 +19,8 @@ type Direction = "up" | "down";
  */
 export class GpuMemory implements TensorHome {
   readonly #open: SessionOpener;
-  readonly #residents: Map<number, Tensor> = new Map();
+  readonly #residents: Residents = new Residents();
   readonly #copiers: Map<string, InferenceSession> = new Map();
-  #nextId = 1;
 
   constructor(open: SessionOpener) {
     this.#open = open;
@@ -32,31 +31,23 @@ export class GpuMemory implements TensorHome {
   }
 
   async upload(tensor: HostTensor): Promise<WireResident> {
-    return this.#keep(await this.#copy("up", toOrt(tensor)));
+    return this.#residents.keep(await this.#copy("up", toOrt(tensor)));
   }
 
   async download(id: number): Promise<HostTensor> {
-    return this.#toHost(this.#resident(id));
+    return this.#toHost(this.#residents.get(id));
   }
 
   async release(ids: readonly number[]): Promise<void> {
     for (const id of ids) {
-      this.#residents.get(id)?.dispose();
-      this.#residents.delete(id);
+      this.#residents.forget(id)?.dispose();
     }
   }
 
   async run({ session, inputs, outputs }: OpenProgram, feeds: readonly WireFeed[], fetches: readonly WireFetch[]): Promise<WireResult[]> {
-    const fed: Record<string, Tensor> = {};
-    const symbols = new Map<string, number>();
-    for (const [i, port] of inputs.entries()) {
-      const feed = feeds[i]!;
-      const tensor = typeof feed === "number" ? this.#resident(feed) : toOrt(feed);
-      bindDims(port, tensor.type, tensor.dims, symbols);
-      fed[port.name] = tensor;
-    }
+    const { tensors } = this.#residents.fed(inputs, feeds);
     // The binding keeps outputs bound from run to run, so all of them are asked for each time.
-    const results = await session.run(fed);
+    const results = await session.run(tensors);
     const answers: WireResult[] = [];
     for (const [i, port] of outputs.entries()) {
       const fetch = fetches[i]!;
@@ -65,7 +56,7 @@ export class GpuMemory implements TensorHome {
         answers.push(fetch === null ? null : await this.#toHost(tensor));
         tensor.dispose();
       } else if (fetch === "resident") {
-        answers.push(this.#keep(tensor));
+        answers.push(this.#residents.keep(tensor));
       } else {
         answers.push(this.#replace(fetch, tensor, port.name));
       }
@@ -74,13 +65,12 @@ export class GpuMemory implements TensorHome {
   }
 
   #replace(id: number, tensor: Tensor, name: string): WireResident {
-    const old = this.#resident(id);
+    const old = this.#residents.get(id);
     const found = `${tensor.type} [${tensor.dims.join(", ")}]`;
     const needed = `${old.type} [${old.dims.join(", ")}]`;
     if (found !== needed) throw new GiantError("internal", `output ${name}: ${found} does not fit the resident ${needed}`);
     old.dispose();
-    this.#residents.set(id, tensor);
-    return describe(id, tensor);
+    return this.#residents.replace(id, tensor);
   }
 
   async #toHost(tensor: Tensor): Promise<HostTensor> {
@@ -97,17 +87,5 @@ export class GpuMemory implements TensorHome {
       this.#copiers.set(key, session);
     }
     return (await session.run({ x: tensor }))["y"] as Tensor;
-  }
-
-  #keep(tensor: Tensor): WireResident {
-    const id = this.#nextId++;
-    this.#residents.set(id, tensor);
-    return describe(id, tensor);
-  }
-
-  #resident(id: number): Tensor {
-    const tensor = this.#residents.get(id);
-    if (tensor === undefined) throw new GiantError("internal", `resident tensor ${id} was released or never made`);
-    return tensor;
   }
 }

@@ -1,10 +1,11 @@
 /** Runs programs whose resident tensors lie in this process's memory (CPU; CUDA copies them at each run). */
-import { Tensor, type InferenceSession } from "onnxruntime-node";
+import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { GiantError } from "../base/errors.ts";
 import type { Dtype, HostTensor } from "../core/dtype.ts";
 import type { ProgramOptions } from "./engine.ts";
 import type { Port, WireFeed, WireFetch, WireResident, WireResult } from "./protocol.ts";
-import { bindDims, resolveDims } from "./dims.ts";
+import { resolveDims } from "./dims.ts";
+import { describe, fromOrt, Residents, toOrt } from "./residents.ts";
 import type { OpenProgram, TensorHome } from "./tensor-home.ts";
 import { END_OF_RUN, isEndOfRun, withEndOfRun } from "./write-in-place.ts";
 
@@ -12,8 +13,7 @@ export type SessionOpener = (model: Uint8Array, options: ProgramOptions, onDevic
 
 export class HostMemory implements TensorHome {
   readonly #open: SessionOpener;
-  readonly #residents: Map<number, Tensor> = new Map();
-  #nextId = 1;
+  readonly #residents: Residents = new Residents();
 
   constructor(open: SessionOpener) {
     this.#open = open;
@@ -24,34 +24,27 @@ export class HostMemory implements TensorHome {
   }
 
   async upload(tensor: HostTensor): Promise<WireResident> {
-    return this.#keep(toOrt(tensor));
+    return this.#residents.keep(toOrt(tensor));
   }
 
   async download(id: number): Promise<HostTensor> {
-    const tensor = this.#resident(id);
+    const tensor = this.#residents.get(id);
     return fromOrt(tensor, tensor.data.slice() as HostTensor["data"]);
   }
 
   async release(ids: readonly number[]): Promise<void> {
-    for (const id of ids) this.#residents.delete(id);
+    for (const id of ids) this.#residents.forget(id);
   }
 
   async run({ session, inputs, outputs }: OpenProgram, feeds: readonly WireFeed[], fetches: readonly WireFetch[]): Promise<WireResult[]> {
-    const fed: Record<string, Tensor> = {};
-    const symbols = new Map<string, number>();
-    for (const [i, port] of inputs.entries()) {
-      const feed = feeds[i]!;
-      const tensor = typeof feed === "number" ? this.#resident(feed) : toOrt(feed);
-      bindDims(port, tensor.type, tensor.dims, symbols);
-      fed[port.name] = tensor;
-    }
+    const { tensors, symbols } = this.#residents.fed(inputs, feeds);
     const wanted = outputs.map((port, i) => this.#destination(port, fetches[i]!, symbols));
-    const fetched = await runInPlace(session, fed, outputs, fetches, wanted);
+    const fetched = await runInPlace(session, tensors, outputs, fetches, wanted);
     return fetches.map((fetch, i) => {
       if (fetch === null) return null;
       const tensor = fetched[i]!;
       if (fetch === "host") return fromOrt(tensor, tensor.data as HostTensor["data"]);
-      return fetch === "resident" ? this.#keep(tensor) : describe(fetch, tensor);
+      return fetch === "resident" ? this.#residents.keep(tensor) : describe(fetch, tensor);
     });
   }
 
@@ -59,7 +52,7 @@ export class HostMemory implements TensorHome {
   #destination(port: Port, fetch: WireFetch, symbols: ReadonlyMap<string, number>): Tensor | undefined {
     const shape = resolveDims(port, symbols);
     if (typeof fetch === "number") {
-      const tensor = this.#resident(fetch);
+      const tensor = this.#residents.get(fetch);
       const fits = tensor.type === port.dtype && (shape === undefined || sameShape(shape, tensor.dims));
       if (fits) return tensor;
       throw new GiantError(
@@ -69,18 +62,6 @@ export class HostMemory implements TensorHome {
     }
     if (fetch === null || shape === undefined) return undefined;
     return toOrt({ dtype: port.dtype, shape, data: allocate(port.dtype, shape) });
-  }
-
-  #keep(tensor: Tensor): WireResident {
-    const id = this.#nextId++;
-    this.#residents.set(id, tensor);
-    return describe(id, tensor);
-  }
-
-  #resident(id: number): Tensor {
-    const tensor = this.#residents.get(id);
-    if (tensor === undefined) throw new GiantError("internal", `resident tensor ${id} was released or never made`);
-    return tensor;
   }
 }
 
@@ -119,20 +100,6 @@ function allocate(dtype: Dtype, shape: readonly number[]): HostTensor["data"] {
     case "bool":
       return new Uint8Array(size);
   }
-}
-
-/** A view of the same memory for ONNX Runtime. */
-export function toOrt(tensor: HostTensor): Tensor {
-  return new Tensor(tensor.dtype, tensor.data, tensor.shape);
-}
-
-/** The description of an ONNX Runtime tensor whose content is `data`. */
-export function fromOrt(tensor: Tensor, data: HostTensor["data"]): HostTensor {
-  return { dtype: tensor.type as Dtype, shape: tensor.dims, data };
-}
-
-export function describe(id: number, tensor: Tensor): WireResident {
-  return { id, dtype: tensor.type as Dtype, shape: tensor.dims };
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {
