@@ -1,10 +1,11 @@
 /** The public surface of mini-giants: what a program needs to open, tune, merge, tokenise and speak with a model. */
 
 /** Tuning: an async generator of events; the run folder it leaves is the one that `mini-giants tune` leaves. */
-export { tune, type TuneOutcome } from "./train/tune.ts";
-export { nodePlatform } from "./train/tune-platform.ts";
+export { tune } from "./train/tune.ts";
+export type { RunOutcome } from "./train/conduct.ts";
+export { nodePlatform } from "./train/node-platform.ts";
 export type { TuneOptions } from "./train/tune-options.ts";
-export type { TunePlatform } from "./train/tune-subject.ts";
+export type { RunPlatform } from "./train/run-subject.ts";
 export type { DataSummary, FinishReason, MemoryParts, RecordedEvent, Sample, SamplePair, TrainEvent } from "./train/events.ts";
 export type { Measured, Report } from "./train/report.ts";
 

@@ -1,11 +1,12 @@
 /** A tuning subject and a machine in plain arithmetic, so that whole runs are tested without a model. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { TunePlatform, TuneSubject } from "../src/train/tune-subject.ts";
+import type { RunPlatform, RunSubject } from "../src/train/run-subject.ts";
+import type { TuneOptions } from "../src/train/tune-options.ts";
 import { FakeLearner, fakePlan, fakeSource } from "./fake-learner.ts";
 
 /** A subject over a learner; `changes` replaces parts of it. */
-export function fakeSubject(learner: FakeLearner, changes: Partial<TuneSubject> = {}): TuneSubject {
+export function fakeSubject(learner: FakeLearner, changes: Partial<RunSubject> = {}): RunSubject {
   const summary = { file: "examples.jsonl", format: "messages", examples: 10, tokens: 120, labelledTokens: 40, truncated: 1, dropped: 0, unlabelled: 2 };
   return {
     device: "cpu",
@@ -50,7 +51,7 @@ export function fakeSubject(learner: FakeLearner, changes: Partial<TuneSubject> 
 }
 
 /** A machine whose clock ticks a millisecond at each look. */
-export function fakePlatform(subject: TuneSubject, changes: Partial<TunePlatform> = {}): TunePlatform {
+export function fakePlatform(subject: RunSubject, changes: Partial<RunPlatform<TuneOptions>> = {}): RunPlatform<TuneOptions> {
   let ticks = 0;
   return {
     open: () => Promise.resolve(subject),

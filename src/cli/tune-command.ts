@@ -2,7 +2,7 @@
 import { tune } from "../train/tune.ts";
 import { TUNE_OPTIONS, type TuneOptions } from "../train/tune-options.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { TuneDisplay } from "./tune-display.ts";
+import { followRun } from "./follow-run.ts";
 
 export const tuneCommand: Command<TuneOptions> = {
   verb: "tune",
@@ -20,21 +20,6 @@ export const tuneCommand: Command<TuneOptions> = {
 
 /** Runs and shows a tuning run; the exit code is 130 when it was stopped. */
 export async function runTune(given: Partial<TuneOptions>, { output, signal }: CommandContext): Promise<number> {
-  const { nodePlatform } = await import("../train/tune-platform.ts");
-  const display = new TuneDisplay(output);
-  try {
-    const run = tune(given, nodePlatform(), signal);
-    for (;;) {
-      const next = await run.next();
-      if (next.done !== true) {
-        await display.show(next.value);
-        continue;
-      }
-      if (next.value === "finished") return 0;
-      output.err(`hint: npx mini-giants tune --output ${given.output} --resume goes on from here\n`);
-      return 130;
-    }
-  } finally {
-    display.close();
-  }
+  const { nodePlatform } = await import("../train/node-platform.ts");
+  return await followRun(tune(given, nodePlatform(), signal), `tune --output ${given.output} --resume`, output);
 }

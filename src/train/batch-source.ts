@@ -4,6 +4,8 @@ import type { Batch } from "../data/batch.ts";
 /** The micro-batches of one epoch. */
 export interface EpochPlan {
   readonly length: number;
+  /** UTF-8 bytes of the text that the labelled tokens spell, where they are known: what bits per byte are counted by. */
+  readonly bytes?: number;
   /** Builds micro-batch `index` (0 … length − 1). */
   batch(index: number): Batch;
 }

@@ -97,11 +97,13 @@ export type TrainEvent =
       readonly loss: number;
       readonly perplexity: number;
       readonly labelledTokens: number;
+      /** The same loss per byte of the held-out text, in bits; where the text's bytes are known. */
+      readonly bitsPerByte?: number;
       readonly seconds: number;
       readonly best: boolean;
     }
   | { readonly type: "checkpoint"; readonly step: number; readonly folder: string }
-  | { readonly type: "samples"; readonly when: "before" | "after"; readonly step: number; readonly samples: readonly Sample[] }
+  | { readonly type: "samples"; readonly when: "before" | "during" | "after"; readonly step: number; readonly samples: readonly Sample[] }
   | { readonly type: "warning"; readonly message: string; readonly hint?: string }
   | { readonly type: "stopped"; readonly step: number; readonly checkpoint: string }
   | {

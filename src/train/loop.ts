@@ -72,7 +72,8 @@ export async function* runLoop(options: LoopOptions): AsyncGenerator<TrainEvent,
     const waited = state.step === 0 || better ? 0 : state.evaluationsWithoutGain + 1;
     state = { ...state, best: better ? { step: state.step, loss } : state.best, evaluationsWithoutGain: waited, evaluatedStep: state.step };
     const seconds = (clock() - begin) / 1000;
-    yield { type: "evaluation", step: state.step, epoch: epochNow(), loss, perplexity: Math.exp(loss), labelledTokens, seconds, best: better };
+    const perByte = validation.bytes === undefined ? {} : { bitsPerByte: (loss * labelledTokens) / (validation.bytes * Math.LN2) };
+    yield { type: "evaluation", step: state.step, epoch: epochNow(), loss, perplexity: Math.exp(loss), labelledTokens, ...perByte, seconds, best: better };
     return better;
   }
 

@@ -25,7 +25,7 @@ import { createLearner, type GraphLearner } from "./graph-learner.ts";
 import type { Learner } from "./learner.ts";
 import type { MemorySetting } from "./memory-forecast.ts";
 import { validationOf, type TuneOptions } from "./tune-options.ts";
-import type { SamplePrompt, TuneSubject } from "./tune-subject.ts";
+import type { SamplePrompt, RunSubject } from "./run-subject.ts";
 
 /** Row lengths are rounded up to a multiple of this, so that few shapes occur. */
 const BUCKET = 32;
@@ -34,7 +34,7 @@ const BUCKET = 32;
 const USUAL_LENGTH = 512;
 
 /** Opens everything but the weights; closes again what was opened when something does not fit. */
-export async function openSubject(options: TuneOptions): Promise<TuneSubject> {
+export async function openSubject(options: TuneOptions): Promise<RunSubject> {
   const model = await openModel(options.model);
   const tokenizer = openTokenizer(model);
   const method = methodOf(options, model);
@@ -123,7 +123,7 @@ async function fingerprints(model: OpenModel, { loaded, held }: TuningData): Pro
   };
 }
 
-class GraphSubject implements TuneSubject {
+class GraphSubject implements RunSubject {
   readonly device: string;
   readonly threads: number;
   readonly memory: MemorySetting;
@@ -134,7 +134,7 @@ class GraphSubject implements TuneSubject {
   readonly validationSummary: DataSummary | null;
   readonly prompts: readonly SamplePrompt[];
   readonly fingerprints: Readonly<Record<string, string>>;
-  readonly warnings: TuneSubject["warnings"];
+  readonly warnings: RunSubject["warnings"];
   readonly resultName: string;
   readonly #options: TuneOptions;
   readonly #model: OpenModel;

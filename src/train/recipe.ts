@@ -18,8 +18,8 @@ export function parseRecipe(text: string, source: string): unknown {
   return document.toJS({ maxAliasCount: 0 }) as unknown;
 }
 
-/** The YAML text of resolved options, in groups. */
-export function formatRecipe<T>(table: OptionTable<T>, options: T): string {
+/** The YAML text of resolved options of a verb, in groups. */
+export function formatRecipe<T>(table: OptionTable<T>, options: T, verb: string): string {
   const recipe = recipeOf(table, options);
   const parts: string[] = [];
   let group = "";
@@ -32,5 +32,5 @@ export function formatRecipe<T>(table: OptionTable<T>, options: T): string {
     }
     parts.push(stringify({ [key]: recipe[key] }, { lineWidth: 0 }));
   }
-  return `# Run again with: mini-giants tune ${flagOf("config")} THIS_FILE ${flagOf("output")} NEW_FOLDER\n${parts.join("")}`;
+  return `# Run again with: mini-giants ${verb} ${flagOf("config")} THIS_FILE ${flagOf("output")} NEW_FOLDER\n${parts.join("")}`;
 }

@@ -7,13 +7,14 @@ import { fakePlatform, fakeSubject } from "../../test/fake-subject.ts";
 import { GiantError } from "../base/errors.ts";
 import type { RecordedEvent, TrainEvent } from "./events.ts";
 import type { Report } from "./report.ts";
-import { tune, type TuneOutcome } from "./tune.ts";
+import type { RunOutcome } from "./conduct.ts";
+import { tune } from "./tune.ts";
 import type { TuneOptions } from "./tune-options.ts";
-import type { TunePlatform, TuneSubject } from "./tune-subject.ts";
+import type { RunPlatform, RunSubject } from "./run-subject.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "tune-"));
 /** Streams of runs that were "killed": ended after the tests only, so that their files are closed. */
-const abandoned: AsyncGenerator<TrainEvent, TuneOutcome>[] = [];
+const abandoned: AsyncGenerator<TrainEvent, RunOutcome>[] = [];
 afterAll(async () => {
   for (const stream of abandoned) await stream.return("stopped");
   rmSync(scratch, { recursive: true, force: true });
@@ -37,7 +38,7 @@ function options(changes: Partial<TuneOptions> = {}): Partial<TuneOptions> {
 
 interface Run {
   readonly events: TrainEvent[];
-  readonly outcome: TuneOutcome | "killed";
+  readonly outcome: RunOutcome | "killed";
   readonly learner: FakeLearner;
 }
 
@@ -45,8 +46,8 @@ interface Run {
 async function run(
   given: Partial<TuneOptions>,
   more: {
-    subject?: Partial<TuneSubject>;
-    platform?: Partial<TunePlatform>;
+    subject?: Partial<RunSubject>;
+    platform?: Partial<RunPlatform<TuneOptions>>;
     learner?: FakeLearner;
     signal?: AbortSignal;
     onEvent?: (event: TrainEvent) => boolean;
@@ -200,7 +201,7 @@ describe("tuning", () => {
     const expected = remains(whole.output!);
     for (let at = 1; at < events.length; at++) {
       const given = options();
-      let outcome: TuneOutcome | "killed" = "stopped";
+      let outcome: RunOutcome | "killed" = "stopped";
       for (let attempt = 0; outcome !== "finished"; attempt++) {
         expect(attempt).toBeLessThan(30);
         const controller = new AbortController();

@@ -1,4 +1,4 @@
-/** Shows a tuning run on the terminal: a bar that is drawn over itself where that is possible, plain lines otherwise. */
+/** Shows a training run on the terminal: a bar that is drawn over itself where that is possible, plain lines otherwise. */
 import type { SingleBar } from "cli-progress";
 import { formatBytes, formatCount, formatDuration, formatFigure } from "../base/units.ts";
 import type { DataSummary, TrainEvent } from "../train/events.ts";
@@ -10,7 +10,7 @@ type Of<K extends TrainEvent["type"]> = Extract<TrainEvent, { readonly type: K }
 /** Plain step lines in a run, about. */
 const LINES = 20;
 
-export class TuneDisplay {
+export class RunDisplay {
   readonly #output: Output;
   #bar: SingleBar | undefined;
   #totalSteps = 0;

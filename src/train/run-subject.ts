@@ -1,18 +1,17 @@
-/** What tuning needs from the rooms around it: something opened from a model folder and data files that learns and answers. */
+/** What a run needs from the rooms around it: something opened from files that learns and answers. */
 import type { BatchSource, EpochPlan } from "./batch-source.ts";
 import type { DataSummary } from "./events.ts";
 import type { Learner } from "./learner.ts";
 import type { MemorySetting } from "./memory-forecast.ts";
-import type { TuneOptions } from "./tune-options.ts";
 
-/** A held-out prompt with the answer its example has. */
+/** A prompt, with the answer its example has where it is a held-out one. */
 export interface SamplePrompt {
   readonly prompt: string;
   readonly reference?: string;
 }
 
-/** A model with its data, ready to be tuned; opened without loading weights, so that a refusal comes early. */
-export interface TuneSubject {
+/** A model with its data, ready to be trained; opened without loading weights, so that a refusal comes early. */
+export interface RunSubject {
   readonly device: string;
   readonly threads: number;
   readonly memory: MemorySetting;
@@ -23,11 +22,17 @@ export interface TuneSubject {
   readonly trainSummary: DataSummary;
   readonly validationSummary: DataSummary | null;
   readonly prompts: readonly SamplePrompt[];
+  /** Optimiser steps in all, where the subject decides them; otherwise the epochs do. */
+  readonly totalSteps?: number;
+  /** Optimiser steps between answers on the way; none where it is absent. */
+  readonly sampleSteps?: number;
   /** Fingerprints of what the run reads (base weights, tokenizer, data): a resumed run must find the same. */
   readonly fingerprints: Readonly<Record<string, string>>;
   readonly warnings: readonly { readonly message: string; readonly hint?: string }[];
   /** `adapter` or `model`: the name of the result's folder. */
   readonly resultName: string;
+  /** Puts into the new or resumed run's folder what the subject needs when the run is resumed, unless it is there. */
+  prepare?(folder: string): Promise<void>;
   /** Called once; the learner lives as long as the subject. */
   createLearner(): Promise<Learner>;
   /** Answers some of `prompts` greedily with the weights the learner has now. */
@@ -37,9 +42,13 @@ export interface TuneSubject {
   close(): Promise<void>;
 }
 
-/** What tuning needs from the machine. */
-export interface TunePlatform {
-  open(options: TuneOptions): Promise<TuneSubject>;
+/** What a run needs from the machine. */
+export interface RunPlatform<O> extends Machine {
+  open(options: O): Promise<RunSubject>;
+}
+
+/** Clocks and memory. */
+export interface Machine {
   /** Milliseconds of a clock that never goes back. */
   clock(): number;
   /** Seconds, Unix. */
