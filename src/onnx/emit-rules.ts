@@ -1,7 +1,7 @@
 /** How each operator is written in ONNX, per target. */
 import { invariant } from "../base/errors.ts";
 import type { Dtype } from "../core/dtype.ts";
-import { type Dim, numeric, total } from "../core/shape.ts";
+import { type Dim, numeric, type Shape, total } from "../core/shape.ts";
 import type { OperatorName, Tensor } from "../core/tensor.ts";
 import { type Emitter, float, int, ints, text } from "./emitter.ts";
 
@@ -38,8 +38,8 @@ function matmul(node: Tensor<"matmul">, [a, b]: readonly string[], e: Emitter): 
 }
 
 /** Softmax over the last axis, written once per argument: logSumExp uses it too. */
-function softmax(e: Emitter, x: string): string {
-  return e.once(`softmax ${x}`, () => e.op("Softmax", [x], { axis: int(-1) }));
+function softmax(e: Emitter, x: string, shape: Shape): string {
+  return e.once(`softmax ${x}`, () => e.step(e.op("Softmax", [x], { axis: int(-1) }), "float32", shape));
 }
 
 /** The half-split rotation in plain operators, for targets without the fused kernel. */
@@ -63,7 +63,8 @@ function fusedRotary(node: Tensor<"rotary">, [x, cos, sin]: readonly string[], e
   const flat = [B, T, H * D];
   const turned = 2 * numeric(node.inputs[1]!.shape[2], "half the rotary width");
   const attributes = { interleaved: int(0), num_heads: int(H), ...(turned < D && { rotary_embedding_dim: int(turned) }) };
-  return e.reshape(e.op("RotaryEmbedding", [e.reshape(x!, node.shape, flat), cos!, sin!], attributes), flat, node.shape);
+  const wide = e.step(e.reshape(x!, node.shape, flat), "float32", flat);
+  return e.reshape(e.step(e.op("RotaryEmbedding", [wide, cos!, sin!], attributes), "float32", flat), flat, node.shape);
 }
 
 export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
@@ -107,18 +108,22 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   matmul,
   gather: (_, [table, ids], e) => e.op("Gather", [table!, ids!], { axis: int(0) }),
   scatterAdd: (node, [ids, updates], e) => {
-    const zeros = e.op("ConstantOfShape", [e.shape(node.shape)]);
-    const indices = e.op("Cast", [e.op("Unsqueeze", [ids!, e.int64([1])])], { to: int(7) });
+    const [N] = node.inputs[0]!.shape as [Dim];
+    const zeros = e.step(e.op("ConstantOfShape", [e.shape(node.shape)]), "float32", node.shape);
+    const column = e.step(e.op("Unsqueeze", [ids!, e.int64([1])]), "int32", [N, 1]);
+    const indices = e.step(e.op("Cast", [column], { to: int(7) }), "int64", [N, 1]);
     // Not ScatterND: on the CPU, where other devices fall back to, it adds rows from several threads without a lock, and rows
     // that fall on one place get lost. ScatterElements goes one by one.
-    const spread = e.op("Expand", [indices, e.shape(node.inputs[1]!.shape)]);
+    const spread = e.step(e.op("Expand", [indices, e.shape(node.inputs[1]!.shape)]), "int64", node.inputs[1]!.shape);
     return e.op("ScatterElements", [zeros, spread, updates!], { axis: int(0), reduction: text("add") });
   },
-  softmax: (_, [x], e) => softmax(e, x!),
+  softmax: (node, [x], e) => softmax(e, x!, node.shape),
   // The largest probability is at least 1/V, so its logarithm is safe: log Σ exp(x) = max x − log max softmax(x).
-  logSumExp: (_, [x], e) => {
-    const largest = (name: string): string => e.op("ReduceMax", [name, e.int64([-1])], { keepdims: int(1) });
-    return e.op("Sub", [largest(x!), e.op("Log", [largest(softmax(e, x!))])]);
+  logSumExp: (node, [x], e) => {
+    const { shape } = node.inputs[0]!;
+    const step = (name: string): string => e.step(name, "float32", node.shape);
+    const largest = (name: string): string => step(e.op("ReduceMax", [name, e.int64([-1])], { keepdims: int(1) }));
+    return e.op("Sub", [largest(x!), step(e.op("Log", [largest(softmax(e, x!, shape))]))]);
   },
   rmsNorm: (node, inputs, e) => e.op("SimplifiedLayerNormalization", inputs, { axis: int(-1), epsilon: float(node.attributes.epsilon) }),
   layerNorm: (node, inputs, e) => e.op("LayerNormalization", inputs, { axis: int(-1), epsilon: float(node.attributes.epsilon) }),

@@ -6,7 +6,7 @@ import { emitRules, type EmitRule } from "./emit-rules.ts";
 import { Emitter, int, type Target, type WeightLocation } from "./emitter.ts";
 import { arrange } from "./arrange.ts";
 import { fuseProducts } from "./fuse.ts";
-import type { OnnxModel, OnnxValue } from "./model.ts";
+import { elementTypeOf, type OnnxElementType, type OnnxModel, type OnnxValue } from "./model.ts";
 
 export interface EmitOptions {
   readonly target: Target;
@@ -32,11 +32,11 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const emitter = new Emitter(options.target, symbols);
   const fused = fuseProducts(order, Object.values(outputs));
   const names = new Map<Tensor, string>();
-  const halves = new Set<Tensor>();
+  const halves = new Map<Tensor, OnnxElementType>();
   const nameOf = (tensor: Tensor): string => {
     const name = names.get(tensor);
     invariant(name !== undefined, `${tensor.op} is used before it is written`);
-    return halves.has(tensor) ? emitter.widened(name) : name;
+    return halves.has(tensor) ? emitter.widened(name, tensor.shape) : name;
   };
   for (const tensor of order) {
     if (fused.absorbed.has(tensor)) continue;
@@ -48,11 +48,12 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
       invariant(options.weights !== undefined, `no weights are given for parameter ${name}`);
       const location = options.weights(name);
       names.set(tensor, emitter.weight(name, shape, location));
-      if (location.storage !== "F32") halves.add(tensor);
+      if (location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
     } else if (tensor.op === "gather" && halves.has(tensor.inputs[0]!)) {
       // Widen the rows that are taken, not the table.
-      const rows = emitter.op("Gather", [names.get(tensor.inputs[0]!)!, nameOf(tensor.inputs[1]!)], { axis: int(0) });
-      names.set(tensor, emitter.widened(rows));
+      const gathered = emitter.op("Gather", [names.get(tensor.inputs[0]!)!, nameOf(tensor.inputs[1]!)], { axis: int(0) });
+      const rows = emitter.step(gathered, halves.get(tensor.inputs[0]!)!, tensor.shape);
+      names.set(tensor, emitter.widened(rows, tensor.shape));
     } else {
       const rule = emitRules[tensor.op] as EmitRule<OperatorName>;
       names.set(tensor, rule(tensor, tensor.inputs.map(nameOf), emitter));
@@ -62,6 +63,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const nodes = arrange(emitter.nodes, new Map(inOrderOfCreation.map(([name, tensor]) => [name, nameOf(tensor)])));
   const written = new Set(nodes.flatMap((node) => node.outputs));
   const values = new Map<string, OnnxValue>();
+  for (const step of emitter.steps) if (written.has(step.name) && !(step.name in outputs)) values.set(step.name, step);
   for (const [tensor, name] of names) if (written.has(name) && !(name in outputs)) values.set(name, value(name, tensor));
   return {
     opset: OPSET,

@@ -2,7 +2,7 @@
 import { invariant } from "../base/errors.ts";
 import type { HostTensor, StorageDtype } from "../core/dtype.ts";
 import { type Dim, numeric, parts, sameShape, type Shape } from "../core/shape.ts";
-import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor } from "./model.ts";
+import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor, OnnxValue } from "./model.ts";
 import { elementTypeOf } from "./model.ts";
 
 /** Which operators the file may use: fused ones where the device has them, plain ones elsewhere. */
@@ -30,6 +30,8 @@ export class Emitter {
   /** Graph input and axis that a symbol is read from at run time. */
   readonly #symbols: Map<string, { readonly input: string; readonly axis: number }>;
   readonly #cache: Map<string, string> = new Map();
+  /** Types and shapes of values that are no tensor of the graph: steps within a rule. */
+  readonly steps: OnnxValue[] = [];
   /** What a reshaped value was before. */
   readonly #reshaped: Map<string, { readonly name: string; readonly shape: Shape }> = new Map();
   #count = 0;
@@ -51,8 +53,16 @@ export class Emitter {
   }
 
   /** A half-precision value as float32, made anew at each call: a shared one would stay in memory from first to last use. */
-  widened(name: string): string {
-    return this.#add("Cast", [name], { to: int(1) });
+  widened(name: string, shape: Shape): string {
+    return this.step(this.#add("Cast", [name], { to: int(1) }), "float32", shape);
+  }
+
+  /** Writes down what a step within a rule gives; returns its name. */
+  step(name: string, type: OnnxElementType, dims: Shape): string {
+    return this.once(`step ${name}`, () => {
+      this.steps.push({ name, type, dims });
+      return name;
+    });
   }
 
   /** x in another shape; a chain of changes becomes one. */
