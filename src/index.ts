@@ -6,8 +6,9 @@ export type { RunOutcome } from "./train/conduct.ts";
 export { nodePlatform } from "./train/node-platform.ts";
 export type { TuneOptions } from "./train/tune-options.ts";
 export type { RunPlatform } from "./train/run-subject.ts";
-export type { DataSummary, FinishReason, MemoryParts, RecordedEvent, Sample, SamplePair, TrainEvent } from "./train/events.ts";
+export type { DataSummary, FinishReason, RecordedEvent, Sample, SamplePair, TrainEvent } from "./train/events.ts";
 export type { Measured, Report } from "./train/report.ts";
+export type { MemoryParts } from "./plan/memory-parts.ts";
 
 /** Writing in one call: a text that is continued, or a conversation; each opens what it needs. */
 export { complete } from "./generate/complete.ts";

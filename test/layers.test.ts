@@ -15,13 +15,14 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   models: ["base", "core", "nn"],
   peft: ["base", "core", "nn"],
   data: ["base", "tokenize"],
+  plan: ["base", "core", "nn", "onnx", "models", "peft"],
   io: ["base", "data"],
-  runtime: ["base", "core", "onnx", "io"],
+  runtime: ["base", "core", "onnx", "plan", "io"],
   workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "io", "runtime"],
   generate: ["base", "core", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
-  train: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench", "generate"],
+  train: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "plan", "io", "runtime", "workbench", "generate"],
   demo: ["base", "io", "train"],
-  cli: ["base", "io", "runtime", "workbench", "generate", "train", "demo"],
+  cli: ["base", "plan", "io", "runtime", "workbench", "generate", "train", "demo"],
 };
 
 /** Which rooms may import a package. */
@@ -35,7 +36,7 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms that run anywhere, a browser included, and cannot fail for outside reasons. */
-const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data"]);
+const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "plan"]);
 
 const OUTSIDE = /(?<!\.)\b(?:fetch|process)\b(?!\s*:)|\bDate\.now\b|\bMath\.random\b/;
 

@@ -1,11 +1,9 @@
 /** Generates tokens with a KV cache that stays on the device, for one prompt or a left-padded batch of them. */
 import { invariant } from "../base/errors.ts";
-import { gather, input } from "../core/operations.ts";
-import { cachedDecoderInputs } from "../models/architecture.ts";
 import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import { type CachedProgram, KeyValueCache } from "./cache.ts";
-import { adapt } from "../peft/adapt.ts";
+import { generationGraph } from "./generation-graph.ts";
 import type { Engine, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import { MAPPED_WEIGHTS } from "../workbench/session.ts";
@@ -45,16 +43,12 @@ export interface Generator {
 /** Opens a generator on a base, or on a base with an adapter; the weights are mapped and shared with other programs. */
 export async function openGenerator(engine: Engine, model: OpenModel, adapter?: LoadedAdapter): Promise<Generator> {
   const { architecture } = model;
-  const { inputs, present } = cachedDecoderInputs(architecture);
-  const { context, leaves } = adapt(adapter?.method);
-  const hidden = architecture.forward(context, inputs);
-  const last = gather(hidden, input("lastRows", "int32", ["N"]));
-  const logits = context.linear(architecture.head.path, last, architecture.head.spec);
-  const graph = emit({ logits, ...present }, { target: engine.device, weights: model.locate });
+  const { outputs, presentNames, leaves } = generationGraph(architecture, adapter?.method);
+  const graph = emit(outputs, { target: engine.device, weights: model.locate });
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  return new CachedGenerator({ engine, program, architecture, presentNames: Object.keys(present), adapterFeeds });
+  return new CachedGenerator({ engine, program, architecture, presentNames, adapterFeeds });
 }
 
 class CachedGenerator implements Generator {

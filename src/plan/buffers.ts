@@ -62,7 +62,10 @@ export function planBuffers(model: OnnxModel, values: ReadonlyMap<string, SizedV
       const left = uses.get(original)! - 1;
       uses.set(original, left);
       const { kind } = values.get(original)!;
-      if (left === 0 && kind !== undefined) dead.set(kind, [...(dead.get(kind) ?? []), original]);
+      if (left !== 0 || kind === undefined) continue;
+      const unused = dead.get(kind);
+      if (unused === undefined) dead.set(kind, [original]);
+      else unused.push(original);
     }
   });
 

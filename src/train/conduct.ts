@@ -9,7 +9,7 @@ import type { TrainEvent } from "./events.ts";
 import type { Learner } from "./learner.ts";
 import type { LoopState } from "./loop-state.ts";
 import { runLoop } from "./loop.ts";
-import { checkMemory } from "./memory-forecast.ts";
+import { checkMemory } from "../plan/memory-check.ts";
 import { type MeasuredSpeed, measureMicroStep } from "./preflight.ts";
 import { formatRecipe, parseRecipe } from "./recipe.ts";
 import { buildReport } from "./report.ts";
@@ -62,7 +62,7 @@ export async function* conduct<O extends RunOptions>(
   try {
     if (subject.train.epoch(0).length === 0) throw new GiantError("data", `${kind.describe(options).data}: found no example to train on, needed at least one`);
     const limit = options.memoryLimit ?? platform.availableMemory();
-    const forecast = checkMemory(subject.memory, limit, subject.loraParameters);
+    const forecast = checkMemory(subject.memory, limit);
     if (run) await checkInputs(run, subject);
     const learner = await subject.createLearner();
     const checkpoint = run ? await lastCheckpoint(run) : undefined;

@@ -1,4 +1,5 @@
 /** Everything a run says, as one closed union: the terminal, the run folder, the report and the tests read the same stream. */
+import type { MemoryParts } from "../plan/memory-parts.ts";
 
 /** What was read from the data files and what became of it. */
 export interface DataSummary {
@@ -12,16 +13,6 @@ export interface DataSummary {
   readonly dropped: number;
   /** Examples without a single trained-on token: left out. */
   readonly unlabelled: number;
-}
-
-/** Bytes of memory by what they hold. */
-export interface MemoryParts {
-  readonly weights: number;
-  readonly trainables: number;
-  readonly optimiser: number;
-  readonly activations: number;
-  readonly logits: number;
-  readonly workspace: number;
 }
 
 /** A prompt with the answers before and after training. */

@@ -23,7 +23,9 @@ import type { BatchSource, EpochPlan } from "./batch-source.ts";
 import type { DataSummary } from "./events.ts";
 import { createLearner, type GraphLearner } from "./graph-learner.ts";
 import type { Learner } from "./learner.ts";
-import type { MemorySetting } from "./memory-forecast.ts";
+import type { MemoryPlan } from "../plan/memory-check.ts";
+import { planMemory } from "./memory-plan.ts";
+import { type BatchSize, RunForecaster, type RunSetting } from "./run-programs.ts";
 import { validationOf, type TuneOptions } from "./tune-options.ts";
 import type { SamplePrompt, RunSubject } from "./run-subject.ts";
 
@@ -126,8 +128,7 @@ async function fingerprints(model: OpenModel, { loaded, held }: TuningData): Pro
 class GraphSubject implements RunSubject {
   readonly device: string;
   readonly threads: number;
-  readonly memory: MemorySetting;
-  readonly loraParameters?: number;
+  readonly memory: MemoryPlan;
   readonly train: BatchSource;
   readonly validation?: EpochPlan;
   readonly trainSummary: DataSummary;
@@ -186,9 +187,22 @@ class GraphSubject implements RunSubject {
     this.prompts = [...this.#questions.keys()];
     // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
     this.#longestRow = options.packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1);
-    const trainable = trainableOf(method);
-    this.memory = memorySetting(options, model, trainable, examples, planEpoch(examples, batchOptions, 0));
-    if (options.method === "full") this.loraParameters = trainableOf(lora(LORA_DEFAULTS, model.inventory, model.architecture.head));
+    const longestQuestion = Math.max(1, ...[...this.#questions.values()].map((tokens) => tokens.length));
+    const setting: RunSetting = {
+      method,
+      batch: largestOf(examples, planEpoch(examples, batchOptions, 0)),
+      longestRow: this.#longestRow,
+      recompute: options.recompute,
+      packs: options.packWeights,
+      dropout: options.method === "lora" && options.loraDropout > 0,
+      accumulation: options.gradientAccumulation,
+      maxGradNorm: options.maxGradNorm,
+      ...(data.held && { validation: largestOf(data.held.set.examples, planPass(data.held.set.examples, batchOptions)) }),
+      ...(this.prompts.length > 0 && { answers: { rows: this.prompts.length, promptTokens: longestQuestion, newTokens: options.sampleTokens } }),
+    };
+    const forecaster = new RunForecaster(model.architecture, (parameter) => model.locate(parameter).storage);
+    const byLora = { words: "--method lora", method: () => lora(LORA_DEFAULTS, model.inventory, model.architecture.head) };
+    this.memory = planMemory(forecaster, setting, options.method === "full" ? byLora : undefined);
   }
 
   async createLearner(): Promise<Learner> {
@@ -275,32 +289,10 @@ function promptText(question: RecordContent): string {
   }
 }
 
-function trainableOf(method: AdaptationMethod): number {
-  const sizes = [...method.tensors.values()].map(({ shape, trained }) => (trained ? shape.reduce((a, b) => a * b, 1) : 0));
-  return sizes.reduce((sum, size) => sum + size, 0);
-}
-
-/** The largest micro-batch of the first epoch, with the model's dimensions. */
-function memorySetting(options: TuneOptions, model: OpenModel, trainable: number, examples: readonly Example[], plans: readonly BatchPlan[]): MemorySetting {
-  const { architecture, parameterCount, weightBytes } = model;
+/** The largest micro-batch among plans, and the most labelled positions in any of them. */
+function largestOf(examples: readonly Example[], plans: readonly BatchPlan[]): BatchSize {
   const labelled = examples.map(trainedOf);
-  const labelsOf = (plan: BatchPlan): number => plan.rows.flat().reduce((sum, index) => sum + labelled[index]!, 0);
+  const labels = plans.map((plan) => plan.rows.flat().reduce((sum, index) => sum + labelled[index]!, 0));
   const largest = plans.reduce((a, b) => (b.rows.length * b.length > a.rows.length * a.length ? b : a), plans[0] ?? { rows: [], length: 0 });
-  return {
-    layers: architecture.numHiddenLayers,
-    width: architecture.hiddenSize,
-    heads: architecture.numAttentionHeads,
-    keyValueHeads: architecture.numKeyValueHeads,
-    headWidth: architecture.headDim,
-    feedForward: architecture.intermediateSize,
-    vocabulary: architecture.vocabSize,
-    totalParameters: parameterCount + (options.method === "full" ? 0 : trainable),
-    trainableParameters: trainable,
-    weightBytes: weightBytes / parameterCount,
-    rows: largest.rows.length,
-    length: largest.length,
-    labels: Math.max(0, ...plans.map(labelsOf)),
-    recompute: options.recompute,
-    packed: options.packWeights && !options.recompute && options.method !== "full" && weightBytes === 4 * parameterCount,
-  };
+  return { rows: largest.rows.length, length: largest.length, labels: labels.reduce((a, b) => Math.max(a, b), 0) };
 }

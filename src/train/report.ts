@@ -1,5 +1,6 @@
 /** `report.json`: what a run did and what it changed, measured before and after. */
-import type { DataSummary, MemoryParts, RecordedEvent, Sample, SamplePair } from "./events.ts";
+import type { MemoryParts } from "../plan/memory-parts.ts";
+import type { DataSummary, RecordedEvent, Sample, SamplePair } from "./events.ts";
 
 export interface Measured {
   /** Nats per labelled token. */

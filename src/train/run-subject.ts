@@ -2,7 +2,7 @@
 import type { BatchSource, EpochPlan } from "./batch-source.ts";
 import type { DataSummary } from "./events.ts";
 import type { Learner } from "./learner.ts";
-import type { MemorySetting } from "./memory-forecast.ts";
+import type { MemoryPlan } from "../plan/memory-check.ts";
 
 /** A prompt, with the answer its example has where it is a held-out one. */
 export interface SamplePrompt {
@@ -14,9 +14,7 @@ export interface SamplePrompt {
 export interface RunSubject {
   readonly device: string;
   readonly threads: number;
-  readonly memory: MemorySetting;
-  /** Trainable scalars that LoRA would have, when the run is a full one. */
-  readonly loraParameters?: number;
+  readonly memory: MemoryPlan;
   readonly train: BatchSource;
   readonly validation?: EpochPlan;
   readonly trainSummary: DataSummary;

@@ -1,0 +1,96 @@
+/** Times graphs that resemble a training step on an engine: two seconds that tell how fast this machine is. */
+import { floats } from "../core/dtype.ts";
+import type { MachineFigures } from "../plan/machine.ts";
+import type { Engine, Program, Resident } from "./engine.ts";
+import { crossingGraph, elementwiseGraph, productGraph, softmaxGraph, type TimedGraph, transposeGraph } from "./machine-graphs.ts";
+
+/** The first of them warms up. */
+const ROUNDS = 6;
+const FLOAT = 4; // bytes
+
+/** Width of a typical small model's layer, tokens of a micro-batch, and the rank of an adapter. */
+const [TOKENS, WIDTH, RANK] = [512, 1024, 16];
+
+/** The figures of the machine as `engine` uses it: of several rounds the fastest counts, which nobody disturbed. */
+export async function probeMachine(engine: Engine): Promise<MachineFigures> {
+  const seconds = (timed: TimedGraph): Promise<number> => timeGraph(engine, timed);
+  const secondsPerOperator = await seconds(elementwiseGraph(16, 1000));
+  const product = async (transA: boolean, transB: boolean): Promise<{ flopsPerSecond: number; bytesPerSecond: number }> => {
+    // Gradients of weights multiply over the tokens, all others over the width.
+    const [wide, thin] = [[TOKENS, WIDTH, WIDTH] as const, transA ? ([RANK, TOKENS, WIDTH] as const) : ([TOKENS, WIDTH, RANK] as const)];
+    return solve(
+      { ...amounts(wide), seconds: (await seconds(productGraph(transA, transB, wide, 3))) - secondsPerOperator },
+      { ...amounts(thin), seconds: (await seconds(productGraph(transA, transB, thin, 40))) - secondsPerOperator },
+    );
+  };
+  const rate = async (bytes: number, timed: TimedGraph): Promise<number> => bytes / Math.max((await seconds(timed)) - secondsPerOperator, 1e-9);
+  const elementwise = [];
+  for (const [elements, count] of [
+    [2 ** 14, 200],
+    [2 ** 18, 40],
+    [2 ** 20, 10],
+    [2 ** 23, 2],
+  ] as const) {
+    const bytes = 3 * FLOAT * elements;
+    elementwise.push({ bytes, bytesPerSecond: await rate(bytes, elementwiseGraph(elements, count)) });
+  }
+  const matrix = 4096;
+  const [heads, headWidth] = [9, 64];
+  const crossing = 128;
+  return {
+    device: engine.device,
+    threads: engine.threads,
+    products: { NN: await product(false, false), NT: await product(false, true), TN: await product(true, false) },
+    rowProductBytesPerSecond: await rate(FLOAT * matrix ** 2, productGraph(false, true, [1, matrix, matrix], 2)),
+    elementwise,
+    softmaxBytesPerSecond: await rate(2 * FLOAT * TOKENS * TOKENS, softmaxGraph([TOKENS, TOKENS], 20)),
+    movementBytesPerSecond: await rate(2 * FLOAT * TOKENS * heads * headWidth, transposeGraph([1, TOKENS, heads, headWidth], 40)),
+    secondsPerOperator,
+    secondsPerTensor: (await seconds(crossingGraph(crossing))) / 2,
+  };
+}
+
+interface Timed {
+  readonly flops: number;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+function amounts([M, K, N]: readonly [number, number, number]): Pick<Timed, "flops" | "bytes"> {
+  return { flops: 2 * M * K * N, bytes: FLOAT * (M * K + K * N + M * N) };
+}
+
+/** The two rates that explain two timings: seconds = flops / flopsPerSecond + bytes / bytesPerSecond. */
+function solve(wide: Timed, thin: Timed): { flopsPerSecond: number; bytesPerSecond: number } {
+  const determinant = wide.flops * thin.bytes - thin.flops * wide.bytes;
+  const perFlop = (wide.seconds * thin.bytes - thin.seconds * wide.bytes) / determinant;
+  const perByte = (thin.seconds * wide.flops - wide.seconds * thin.flops) / determinant;
+  // Noise may make one of the two terms vanish: then the other explains all.
+  if (perByte <= 0) return { flopsPerSecond: wide.flops / wide.seconds, bytesPerSecond: Infinity };
+  return { flopsPerSecond: perFlop > 0 ? 1 / perFlop : wide.flops / wide.seconds, bytesPerSecond: 1 / perByte };
+}
+
+/** Seconds of one of the graph's operators. */
+async function timeGraph(engine: Engine, { model, inputs, count }: TimedGraph): Promise<number> {
+  const program = await engine.open(model);
+  const fed: Resident[] = [];
+  for (const dims of inputs) {
+    const size = dims.reduce((a, b) => a * b, 1);
+    fed.push(await engine.upload(floats(dims, new Float32Array(size).fill(0.5))));
+  }
+  const results: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const begin = performance.now();
+    await runOnce(engine, program, fed);
+    if (round > 0) results.push((performance.now() - begin) / 1000);
+  }
+  await engine.release(...fed);
+  await program.close();
+  return Math.min(...results) / count;
+}
+
+async function runOnce(engine: Engine, program: Program, fed: readonly Resident[]): Promise<void> {
+  const feeds = Object.fromEntries(fed.map((resident, i) => [`x${i}`, resident]));
+  const results = await program.run(feeds, Object.fromEntries(program.outputNames.map((name) => [name, "resident" as const])));
+  await engine.release(...(Object.values(results) as Resident[]));
+}
