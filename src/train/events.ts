@@ -40,6 +40,8 @@ export interface Sample {
 }
 
 export type TrainEvent =
+  /** Work before the run begins; `done` is the part of it that is done, 0 to 1. Not recorded: there is no run folder yet. */
+  | { readonly type: "preparing"; readonly work: string; readonly done: number }
   | {
       readonly type: "started";
       readonly model: string;
