@@ -5,7 +5,7 @@ import { BYTE_LEVEL, preTokenizer } from "./byte-level.ts";
 /** Ends a document, and begins one; pads. */
 export const END_OF_TEXT = "<|endoftext|>";
 const MESSAGE_START = "<|im_start|>";
-const MESSAGE_END = "<|im_end|>";
+export const MESSAGE_END = "<|im_end|>";
 
 /** The special tokens of a model trained from nothing: plain text needs the first, conversations the others. */
 export const BASE_SPECIAL_TOKENS: readonly string[] = [END_OF_TEXT, MESSAGE_START, MESSAGE_END];
