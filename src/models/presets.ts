@@ -24,7 +24,7 @@ const shape = (hiddenSize: number, numHiddenLayers: number, numAttentionHeads: n
  * as in LLaMA (Touvron et al. 2023, 2.2); keys and values are shared by groups of queries (Ainslie et al. 2023, 2305.13245).
  */
 export const PRESETS: Readonly<Record<string, ModelShape>> = {
-  "300K": shape(64, 3, 4, 2, 176),
+  "400K": shape(64, 3, 4, 2, 176),
   "1M": shape(128, 4, 4, 2, 344),
   "2M": shape(160, 6, 5, 1, 432),
   "3M": shape(192, 6, 6, 2, 512),

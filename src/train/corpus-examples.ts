@@ -67,10 +67,17 @@ export function heldOutText(documents: readonly TrainingRecord[], tokens: number
   for (const document of Random.named(seed, "held-out text").shuffle([...documents])) {
     if (found >= tokens) break;
     const whole = textOf(document);
-    const text = whole.length > LONGEST_HELD ? whole.slice(0, LONGEST_HELD) : whole;
+    const text = beginningOf(whole);
     records.push({ ...(document as TextContent & TrainingRecord), text });
     bytes += new TextEncoder().encode(text).length;
     found += tokenizer.encode(text, { addSpecialTokens: true }).length;
   }
   return { records, bytes };
+}
+
+/** At most `LONGEST_HELD` characters, without half a surrogate pair at the end. */
+function beginningOf(text: string): string {
+  if (text.length <= LONGEST_HELD) return text;
+  const last = text.charCodeAt(LONGEST_HELD - 1);
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? LONGEST_HELD - 1 : LONGEST_HELD);
 }
