@@ -30,7 +30,7 @@ const PAIR = 2 ** 26;
 
 /**
  * Trains as Hugging Face's `BpeTrainer` does, with the same ids and merges: the alphabet is always all 256 bytes, pairs of
- * equal count go by lower ids. Two pairs can make one token (`a|bc`, `ab|c`); both are merges then, and the token is one.
+ * equal count go by lower ids.
  * @throws GiantError("usage") when the vocabulary has no room for the bytes, ("data") when the corpus has too few pairs.
  */
 export function trainBpe(counts: WordCounts, options: BpeOptions): BpeVocabulary {
@@ -43,24 +43,18 @@ export function trainBpe(counts: WordCounts, options: BpeOptions): BpeVocabulary
     counts,
     spellings.map((spelling) => idOf.get(spelling)!),
   );
-  const merges = new Map<number, readonly [string, string]>();
+  const merges: (readonly [string, string])[] = [];
   while (tokens.length < vocabSize) {
     const top = words.mostFrequent();
     if (top === undefined || top.count < minFrequency) throw tooFewPairs(counts, vocabSize, tokens.length, minFrequency);
     const pair = [tokens[top.left]!, tokens[top.right]!] as const;
     const token = pair.join("");
-    let id = idOf.get(token);
-    if (id === undefined) {
-      id = tokens.push(token) - 1;
-      idOf.set(token, id);
-    }
-    // A token made in a second way can bring a pair back that was merged before: as in the reference, the pair's place is then the later one.
-    const key = top.left * PAIR + top.right;
-    merges.delete(key);
-    merges.set(key, pair);
+    // Merges make each token once, as they go through every word alike; only a special token can be spelt by merges, too.
+    const id = idOf.get(token) ?? tokens.push(token) - 1;
+    merges.push(pair);
     words.merge(top.left, top.right, id, top.words);
   }
-  return { tokens, merges: [...merges.values()], specialTokens, splitDigits: counts.splitDigits };
+  return { tokens, merges, specialTokens, splitDigits: counts.splitDigits };
 }
 
 /** The distinct words of the corpus as ids, with the counts of all pairs of neighbours kept up to date. */
