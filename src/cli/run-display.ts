@@ -108,12 +108,13 @@ export class RunDisplay {
     );
     out(`memory: ${event.forecastBytes === null ? "" : `forecast ${formatBytes(event.forecastBytes)}, `}peak ${formatBytes(event.peakBytes)}\n`);
     if (event.lossBefore !== null && event.lossAfter !== null) {
-      const { lossBefore, lossAfter } = event;
+      const { lossBefore, lossAfter, bitsPerByteBefore, bitsPerByteAfter } = event;
       out(
         `\n${formatTable([
           ["held-out examples", "before", "after"],
           ["loss (nats per token)", lossBefore.toFixed(4), lossAfter.toFixed(4)],
           ["perplexity", formatFigure(Math.exp(lossBefore)), formatFigure(Math.exp(lossAfter))],
+          ...(bitsPerByteBefore === null || bitsPerByteAfter === null ? [] : [["bits per byte", bitsPerByteBefore.toFixed(4), bitsPerByteAfter.toFixed(4)]]),
         ])}\n`,
       );
     }

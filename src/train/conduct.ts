@@ -212,6 +212,8 @@ class Conductor<O extends RunOptions> {
       report: page,
       lossBefore: report.validation.before?.loss ?? null,
       lossAfter: report.validation.after?.loss ?? null,
+      bitsPerByteBefore: report.validation.before?.bitsPerByte ?? null,
+      bitsPerByteAfter: report.validation.after?.bitsPerByte ?? null,
       samples: report.samples,
       forecastBytes: report.memory.forecastBytes,
       peakBytes: report.memory.peakBytes,

@@ -122,6 +122,8 @@ export type TrainEvent =
       readonly report: string;
       readonly lossBefore: number | null;
       readonly lossAfter: number | null;
+      readonly bitsPerByteBefore: number | null;
+      readonly bitsPerByteAfter: number | null;
       readonly samples: readonly SamplePair[];
       readonly forecastBytes: number | null;
       readonly peakBytes: number;

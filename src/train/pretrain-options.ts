@@ -1,7 +1,7 @@
 /** The options of a pretraining run: the one source of its flags, recipe keys, help and defaults. */
 import { resolve } from "node:path";
 import { GiantError } from "../base/errors.ts";
-import { resolveOptions, type OptionTable } from "../base/options.ts";
+import { flagOf, resolveOptions, type OptionTable } from "../base/options.ts";
 import { PRESETS } from "../models/presets.ts";
 import { checkCourse, COURSE_OPTIONS, type CourseOptions } from "./course-options.ts";
 import { validationOf } from "./validation-option.ts";
@@ -76,7 +76,12 @@ export const PRETRAIN_OPTIONS: OptionTable<PretrainOptions> = {
   numKeyValueHeads: { group: SHAPE, type: "integer", minimum: 1, defaultText: "the preset's", help: "heads of keys and values" },
   tieWordEmbeddings: { group: SHAPE, type: "boolean", default: true, help: "use the embedding as the head too" },
   contextLength: { group: SHAPE, type: "integer", minimum: 8, default: 512, unit: "tokens", help: "longest sequence the model learns" },
-  init: { group: SHAPE, type: "path", placeholder: "DIR", help: "go on with the weights and the tokenizer of this model instead of new ones" },
+  init: {
+    group: SHAPE,
+    type: "path",
+    placeholder: "DIR",
+    help: "go on with the weights and the tokenizer of a model, or of the last checkpoint of a pretraining run, instead of new ones",
+  },
 
   vocabSize: { group: TOKENIZER, type: "integer", minimum: 1, default: 4096, unit: "tokens", help: "vocabulary that is learnt from the text" },
   splitDigits: { group: TOKENIZER, type: "boolean", default: true, help: "one token per digit, so that numbers are spelt alike" },
@@ -123,16 +128,26 @@ export const PRETRAIN_OPTIONS: OptionTable<PretrainOptions> = {
   },
 };
 
+/** What says how a new model is made, and means nothing for one that is gone on with. */
+const OF_A_NEW_MODEL = [
+  "preset",
+  "hiddenSize",
+  "intermediateSize",
+  "numHiddenLayers",
+  "numAttentionHeads",
+  "numKeyValueHeads",
+  "tokenizer",
+  "vocabSize",
+] as const;
+
 /** Fills in the defaults, makes paths absolute and checks options against each other. */
 export function resolvePretrainOptions(...layers: readonly Partial<PretrainOptions>[]): PretrainOptions {
   const options = resolveOptions(PRETRAIN_OPTIONS, ...layers);
   checkCourse(options, validationOf(options).kind !== "none");
   if (options.init !== undefined) {
-    const own = (["preset", "hiddenSize", "numHiddenLayers", "tokenizer", "vocabSize"] as const).find((name) =>
-      layers.some((layer) => layer[name] !== undefined && layer[name] !== PRETRAIN_OPTIONS[name].default),
-    );
+    const own = OF_A_NEW_MODEL.find((name) => layers.some((layer) => layer[name] !== undefined && layer[name] !== PRETRAIN_OPTIONS[name].default));
     if (own !== undefined) {
-      throw new GiantError("usage", `--init: the model brings its own shape and tokenizer, found ${own} besides`, { hint: "Leave one of them out." });
+      throw new GiantError("usage", `--init: the model brings its own shape and tokenizer, found ${flagOf(own)} besides`, { hint: "Leave one of them out." });
     }
   }
   if (options.tokens !== undefined && options.maxSteps !== undefined) {

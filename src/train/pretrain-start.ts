@@ -4,6 +4,7 @@ import { GiantError, invariant } from "../base/errors.ts";
 import { smallInit } from "../models/initial-weights.ts";
 import { llamaConfig, type ModelShape, PRESETS } from "../models/presets.ts";
 import type { TextContent, TrainingRecord } from "../data/record.ts";
+import { openWeightsFile } from "../io/checkpoint.ts";
 import { replaceFolderAtomic, writeFileAtomic } from "../io/atomic.ts";
 import { kindOf } from "../io/folder.ts";
 import { type JsonObject, readJsonObjectIfPresent } from "../io/json-file.ts";
@@ -13,9 +14,11 @@ import { BASE_SPECIAL_TOKENS, END_OF_TEXT, MESSAGE_END, tokenizerConfig, tokeniz
 import { createTokenizer } from "../tokenize/tokenizer.ts";
 import { WordCounts } from "../tokenize/word-counts.ts";
 import { NEW_MODEL_FILES, newModel, type NewModelFiles } from "../workbench/new-model.ts";
-import { openModel, type OpenModel } from "../workbench/open-model.ts";
+import { modelOf, openModel, type OpenModel } from "../workbench/open-model.ts";
+import { checkpointName, listCheckpoints, PARAMETERS } from "./checkpoint.ts";
 import type { TrainEvent } from "./events.ts";
 import type { PretrainOptions } from "./pretrain-options.ts";
+import { CHECKPOINTS } from "./run-folder.ts";
 
 /** Folder of the run that holds the new model's files but its weights, which the seed decides. */
 const START = "start";
@@ -28,10 +31,22 @@ export interface Start {
 
 /** Reads the model to go on with, or makes a new one; an earlier start of the same run is taken as it lies. */
 export async function* openStart(options: PretrainOptions, documents: readonly TrainingRecord[]): AsyncGenerator<TrainEvent, Start> {
-  if (options.init !== undefined) return { model: await openModel(options.init), prepare: async () => undefined };
+  if (options.init !== undefined) return { model: await openInit(options.init), prepare: async () => undefined };
   const folder = join(options.output, START);
   const files = (await readFiles(folder)) ?? (yield* makeFiles(options, documents));
   return { model: newModel(folder, files, options.seed), prepare: () => writeFiles(folder, files) };
+}
+
+/** A model folder, or the last checkpoint of a pretraining run, whether the run is finished or not. */
+async function openInit(path: string): Promise<OpenModel> {
+  const folder = join(path, START);
+  const files = await readFiles(folder);
+  if (files === undefined) return await openModel(path);
+  const step = (await listCheckpoints(join(path, CHECKPOINTS))).at(-1);
+  if (step === undefined)
+    throw new GiantError("model", `${path}: the run has no checkpoint yet`, { hint: "Go on with it by --resume until it has saved one." });
+  const weights = join(path, CHECKPOINTS, checkpointName(step), PARAMETERS);
+  return modelOf({ folder, ...files, checkpoint: await openWeightsFile(weights) });
 }
 
 async function* makeFiles(options: PretrainOptions, documents: readonly TrainingRecord[]): AsyncGenerator<TrainEvent, NewModelFiles> {

@@ -37,7 +37,10 @@ describe.each(goldenCases("pretraining"))("pretraining/$name", ({ name, folder }
     expect(steps.map(({ labelledTokens }) => labelledTokens)).toEqual(reference.steps.map(({ tokens }) => tokens));
     for (const [i, step] of steps.entries()) {
       const wanted = reference.steps[i]!;
-      expect(worstExcess([step.loss], [wanted.loss], TRAINING_LOSS).excess, `step ${step.step} loss ${step.loss}, reference ${wanted.loss}`).toBeLessThanOrEqual(1);
+      expect(
+        worstExcess([step.loss], [wanted.loss], TRAINING_LOSS).excess,
+        `step ${step.step} loss ${step.loss}, reference ${wanted.loss}`,
+      ).toBeLessThanOrEqual(1);
       expect(worstExcess([step.gradientNorm], [wanted.grad_norm], TRAINING_NORM).excess, `step ${step.step} norm`).toBeLessThanOrEqual(1);
       expect(step.learningRate).toBeCloseTo(wanted.lr, 12);
     }
@@ -45,7 +48,10 @@ describe.each(goldenCases("pretraining"))("pretraining/$name", ({ name, folder }
     expect(evaluations.map(({ step }) => step)).toEqual(reference.validation.map(({ step }) => step));
     for (const [i, { step, loss, labelledTokens, bitsPerByte }] of evaluations.entries()) {
       const wanted = reference.validation[i]!.loss;
-      expect(worstExcess([loss], [wanted], step === 0 ? LOSS : TRAINING_LOSS).excess, `held-out loss after step ${step}: ${loss}, reference ${wanted}`).toBeLessThanOrEqual(1);
+      expect(
+        worstExcess([loss], [wanted], step === 0 ? LOSS : TRAINING_LOSS).excess,
+        `held-out loss after step ${step}: ${loss}, reference ${wanted}`,
+      ).toBeLessThanOrEqual(1);
       expect(bitsPerByte).toBeCloseTo((loss * labelledTokens) / reference.bytes / Math.LN2, 12);
     }
     const trained = await readSafetensorsHeader(join(output, "model", "model.safetensors"));
