@@ -32,7 +32,7 @@ export function tinyTokenizer(): Record<string, unknown> {
 }
 
 export function tinyTokenizerConfig(): Record<string, unknown> {
-  return tokenizerConfig({ maxLength: TINY_CONFIG.max_position_embeddings, chat: true });
+  return tokenizerConfig({ maxLength: TINY_CONFIG.max_position_embeddings, chat: "chatml" });
 }
 
 /** Weights by their names: normal with deviation 1/√inputs, norms one. */

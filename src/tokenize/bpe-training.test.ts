@@ -23,7 +23,7 @@ function train(texts: readonly string[], merges: number, options: { splitDigits?
 }
 
 function open(vocabulary: BpeVocabulary): Tokenizer {
-  const files = { tokenizerJson: tokenizerJson(vocabulary), tokenizerConfig: tokenizerConfig({ maxLength: 64, chat: true }) };
+  const files = { tokenizerJson: tokenizerJson(vocabulary), tokenizerConfig: tokenizerConfig({ maxLength: 64, chat: "chatml" }) };
   return createTokenizer({ ...(JSON.parse(JSON.stringify(files)) as typeof files), where: "trained" });
 }
 

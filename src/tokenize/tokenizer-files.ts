@@ -5,13 +5,13 @@ import { BYTE_LEVEL, preTokenizer } from "./byte-level.ts";
 /** Ends a document, and begins one; pads. */
 export const END_OF_TEXT = "<|endoftext|>";
 const MESSAGE_START = "<|im_start|>";
-export const MESSAGE_END = "<|im_end|>";
+const MESSAGE_END = "<|im_end|>";
 
 /** The special tokens of a model trained from nothing: plain text needs the first, conversations the others. */
 export const BASE_SPECIAL_TOKENS: readonly string[] = [END_OF_TEXT, MESSAGE_START, MESSAGE_END];
 
-/** Each message between marks, as in ChatML. */
-const CHAT_TEMPLATE =
+/** Each message between marks. */
+const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
@@ -68,19 +68,29 @@ export function tokenizerJson(vocabulary: BpeVocabulary): Record<string, unknown
 }
 
 /**
+ * A conversation as a text that a model may have read before it was taught to answer: names, colons and line ends, and
+ * after an answer the token that ends every document. It asks for no token that plain text never showed.
+ */
+const DIALOGUE =
+  "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token + '\\n' }}" +
+  "{% else %}{{ message['role'] | capitalize + ': ' + message['content'] + '\\n' }}{% endif %}{% endfor %}" +
+  "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
+
+const TEMPLATES: Readonly<Record<"chatml" | "dialogue", string>> = { chatml: CHATML, dialogue: DIALOGUE };
+
+/**
  * tokenizer_config.json for the special tokens `BASE_SPECIAL_TOKENS`.
  * @param options.maxLength the model's context, in tokens.
- * @param options.chat adds the ChatML template, under which the end of a message ends the text.
+ * @param options.chat adds a chat template; under ChatML the end of a message ends the text, in a dialogue the end of text.
  */
-export function tokenizerConfig(options: { readonly maxLength: number; readonly chat?: boolean }): Record<string, unknown> {
-  const chat = options.chat ?? false;
+export function tokenizerConfig(options: { readonly maxLength: number; readonly chat?: "chatml" | "dialogue" }): Record<string, unknown> {
   return {
     tokenizer_class: "PreTrainedTokenizerFast",
     bos_token: END_OF_TEXT,
-    eos_token: chat ? MESSAGE_END : END_OF_TEXT,
+    eos_token: options.chat === "chatml" ? MESSAGE_END : END_OF_TEXT,
     pad_token: END_OF_TEXT,
     model_max_length: options.maxLength,
     clean_up_tokenization_spaces: false,
-    ...(chat ? { chat_template: CHAT_TEMPLATE } : {}),
+    ...(options.chat && { chat_template: TEMPLATES[options.chat] }),
   };
 }

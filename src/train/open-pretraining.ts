@@ -93,7 +93,11 @@ async function* joinSubject(
   const batchOptions: BatchOptions = { batchSize, maxLength: contextLength, packing: true, bucket: BUCKET, seed };
   const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
   const first = planEpoch(train.examples, batchOptions, 0);
-  requireBatch(first.reduce((most, { rows }) => Math.max(most, rows.length), 0), train, options);
+  requireBatch(
+    first.reduce((most, { rows }) => Math.max(most, rows.length), 0),
+    train,
+    options,
+  );
   const source: BatchSource = { epoch: (number) => batchesOf(train.examples, planEpoch(train.examples, batchOptions, number), padId) };
   const passes = planPass(held.examples, batchOptions);
   return graphSubject({

@@ -10,7 +10,7 @@ import { kindOf } from "../io/folder.ts";
 import { type JsonObject, readJsonObjectIfPresent } from "../io/json-file.ts";
 import { readTokenizerFiles } from "../io/model-folder.ts";
 import { trainBpe } from "../tokenize/bpe-training.ts";
-import { BASE_SPECIAL_TOKENS, END_OF_TEXT, MESSAGE_END, tokenizerConfig, tokenizerJson } from "../tokenize/tokenizer-files.ts";
+import { BASE_SPECIAL_TOKENS, END_OF_TEXT, tokenizerConfig, tokenizerJson } from "../tokenize/tokenizer-files.ts";
 import { createTokenizer } from "../tokenize/tokenizer.ts";
 import { WordCounts } from "../tokenize/word-counts.ts";
 import { NEW_MODEL_FILES, newModel, type NewModelFiles } from "../workbench/new-model.ts";
@@ -64,9 +64,7 @@ async function* makeFiles(options: PretrainOptions, documents: readonly Training
     eosTokenId: end,
     initializerRange: smallInit(dimensions.hiddenSize),
   });
-  // An instruction-tuned successor ends its answers with the end of a message.
-  const ends = new Set([end, made.idOf(MESSAGE_END) ?? end]);
-  const generationConfig = { bos_token_id: bosId ?? end, eos_token_id: [...ends], pad_token_id: made.padId ?? end };
+  const generationConfig = { bos_token_id: bosId ?? end, eos_token_id: end, pad_token_id: made.padId ?? end };
   return { config, tokenizer, tokenizerConfig, generationConfig };
 }
 
@@ -85,8 +83,8 @@ async function* learnTokenizer(
       ...json,
       post_processor: { type: "Sequence", processors: [json["post_processor"], beginsWith(END_OF_TEXT, vocabulary.tokens.indexOf(END_OF_TEXT))] },
     },
-    // A document ends in the token that begins the next one; the template is there for the conversations of later tuning.
-    tokenizerConfig: { ...tokenizerConfig({ maxLength: contextLength, chat: true }), eos_token: END_OF_TEXT },
+    // The template is there for the conversations of later tuning.
+    tokenizerConfig: tokenizerConfig({ maxLength: contextLength, chat: "dialogue" }),
   };
 }
 
