@@ -7,12 +7,14 @@ import { goldenCases, goldenFolder } from "./golden.ts";
 
 /** Kinds of cases (folders) that golden tests check. */
 const COVERED: ReadonlySet<string> = new Set([
+  "bpe_training",
   "chat_templates",
   "full_finetune",
   "full_grads",
   "lora",
   "models",
   "optim",
+  "pretraining",
   "sampling",
   "tokenizers",
   "vocabularies",

@@ -13,33 +13,10 @@ const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "kill-"));
 const model = join(scratch, "model");
 const data = join(scratch, "sentences.jsonl");
-const RUN = [
-  "tune",
-  "--model",
-  model,
-  "--data",
-  data,
-  "--device",
-  "cpu",
-  "--threads",
-  "2",
-  "--max-steps",
-  "12",
-  "--save-steps",
-  "1",
-  "--eval-steps",
-  "3",
-  "--batch-size",
-  "8",
-  "--gradient-accumulation",
-  "2",
-  "--learning-rate",
-  "0.003",
-  "--samples",
-  "1",
-  "--sample-tokens",
-  "4",
-];
+const corpus = fileURLToPath(new URL("golden/pretraining/tiny/corpus.txt", import.meta.url));
+const TUNE = ["tune", "--model", model, "--data", data, "--batch-size", "8", "--learning-rate", "0.003", "--samples", "1", "--sample-tokens", "4"];
+const PRETRAIN = ["pretrain", "--data", corpus, "--validation", "0.2", "--preset", "400K", "--vocab-size", "400", "--context-length", "64"];
+const RUN = ["--device", "cpu", "--threads", "2", "--max-steps", "12", "--save-steps", "1", "--eval-steps", "3", "--gradient-accumulation", "2"];
 const KILLS = 5;
 
 beforeAll(async () => {
@@ -84,20 +61,21 @@ function outcome(folder: string): unknown {
 }
 
 test.each([
-  ["lora", ["--method", "lora", "--lora-dropout", "0.1", "--modules-to-save", "embed_tokens"]],
-  ["full", ["--method", "full", "--packing"]],
+  ["lora", [...TUNE, "--method", "lora", "--lora-dropout", "0.1", "--modules-to-save", "embed_tokens"]],
+  ["full", [...TUNE, "--method", "full", "--packing"]],
+  ["pretrain", [...PRETRAIN, "--sample-steps", "4", "--sample-tokens", "8"]],
 ])(
   "%s: killed five times",
   async (name, more) => {
     const [whole, broken] = [join(scratch, `${name}-whole`), join(scratch, `${name}-broken`)];
-    expect(await run([...RUN, ...more], whole)).toEqual({ code: 0, err: "" });
+    expect(await run([...more, ...RUN], whole)).toEqual({ code: 0, err: "" });
     const random = Random.named(1, name);
     let kills = 0;
     for (let attempt = 0; attempt < 3 * KILLS; attempt++) {
       const begun = existsSync(join(broken, "recipe.yaml"));
       // A resumed run finds its folder at once: the time to start comes on top.
       const patience = kills === KILLS ? Infinity : (begun ? 500 : 0) + 500 * random.uniform();
-      const { code, err } = await run([...RUN, ...more, ...(begun ? ["--resume"] : [])], broken, patience);
+      const { code, err } = await run([...more, ...RUN, ...(begun ? ["--resume"] : [])], broken, patience);
       if (code === null) kills++;
       else expect({ code, err }).toEqual({ code: 0, err: "" });
       if (code === 0) break;

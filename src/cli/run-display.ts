@@ -13,6 +13,7 @@ const LINES = 20;
 export class RunDisplay {
   readonly #output: Output;
   #bar: SingleBar | undefined;
+  #preparing = "";
   #totalSteps = 0;
   #doneHere = 0;
   #secondsHere = 0;
@@ -24,15 +25,17 @@ export class RunDisplay {
   /** Takes the next event of a run. */
   async show(event: TrainEvent): Promise<void> {
     switch (event.type) {
+      case "preparing":
+        return this.#prepare(event);
       case "started":
         this.#totalSteps = event.totalSteps;
         return this.#line(
-          `tuning ${event.model} by ${event.method} on ${event.device}: ${formatCount(event.trainableParameters)} of ` +
+          `${whatIsDone(event)} on ${event.device}: ${formatCount(event.trainableParameters)} of ` +
             `${formatCount(event.totalParameters)} parameters, ${event.totalSteps} steps`,
         );
       case "resumed":
         this.#totalSteps = event.totalSteps;
-        return this.#line(`tuning ${event.model} by ${event.method}, going on after step ${event.step} of ${event.totalSteps}`);
+        return this.#line(`${whatIsDone(event)}, going on after step ${event.step} of ${event.totalSteps}`);
       case "data":
         this.#line(`training data: ${summaryText(event.train)}`);
         return event.validation ? this.#line(`held-out data: ${summaryText(event.validation)}`) : undefined;
@@ -42,12 +45,17 @@ export class RunDisplay {
             `${formatDuration(event.microStepSeconds)}, ${formatFigure(event.tokensPerSecond)} tokens/s, about ${formatDuration(event.totalSeconds)} in all`,
         );
       case "samples":
-        return; // Shown side by side when all is done.
+        // Those of before and after are shown side by side when all is done.
+        return event.when === "during"
+          ? this.#line(
+              event.samples.map(({ prompt, answer }) => indent(`${prompt} ${answer}`, `  sample at step ${event.step}: `, this.#output.columns)).join("\n"),
+            )
+          : undefined;
       case "step":
         return await this.#step(event);
       case "evaluation":
         return this.#line(
-          `${event.step === 0 ? "before" : `step ${event.step}`}: validation loss ${event.loss.toFixed(4)}, perplexity ${formatFigure(event.perplexity)}${event.best ? " (best so far)" : ""}`,
+          `${event.step === 0 ? "before" : `step ${event.step}`}: validation loss ${event.loss.toFixed(4)}, perplexity ${formatFigure(event.perplexity)}${event.bitsPerByte === undefined ? "" : `, ${event.bitsPerByte.toFixed(4)} bits per byte`}${event.best ? " (best so far)" : ""}`,
         );
       case "checkpoint":
         return;
@@ -68,6 +76,12 @@ export class RunDisplay {
   close(): void {
     this.#bar?.stop();
     this.#bar = undefined;
+  }
+
+  #prepare(event: Of<"preparing">): void {
+    if (event.work !== this.#preparing) this.#line(`${event.work} ...`);
+    this.#preparing = event.work;
+    if (this.#output.live && event.done > 0) this.#output.err(event.done < 1 ? `\r${Math.round(100 * event.done)}% ` : "\r     \r");
   }
 
   async #step(event: Of<"step">): Promise<void> {
@@ -94,12 +108,13 @@ export class RunDisplay {
     );
     out(`memory: ${event.forecastBytes === null ? "" : `forecast ${formatBytes(event.forecastBytes)}, `}peak ${formatBytes(event.peakBytes)}\n`);
     if (event.lossBefore !== null && event.lossAfter !== null) {
-      const { lossBefore, lossAfter } = event;
+      const { lossBefore, lossAfter, bitsPerByteBefore, bitsPerByteAfter } = event;
       out(
         `\n${formatTable([
           ["held-out examples", "before", "after"],
           ["loss (nats per token)", lossBefore.toFixed(4), lossAfter.toFixed(4)],
           ["perplexity", formatFigure(Math.exp(lossBefore)), formatFigure(Math.exp(lossAfter))],
+          ...(bitsPerByteBefore === null || bitsPerByteAfter === null ? [] : [["bits per byte", bitsPerByteBefore.toFixed(4), bitsPerByteAfter.toFixed(4)]]),
         ])}\n`,
       );
     }
@@ -143,6 +158,10 @@ async function startBar(total: number, done: number): Promise<SingleBar> {
   );
   bar.start(total, done, { figures: "" });
   return bar;
+}
+
+function whatIsDone({ model, method }: { readonly model: string; readonly method: string }): string {
+  return method === "pretrain" ? `pretraining ${model}` : `tuning ${model} by ${method}`;
 }
 
 function summaryText(data: DataSummary): string {

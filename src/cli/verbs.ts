@@ -8,6 +8,7 @@ export interface Verb {
 
 export const VERBS: Readonly<Record<string, Verb>> = {
   tune: { summary: "tune a model on a file of examples", load: async () => erase((await import("./tune-command.ts")).tuneCommand) },
+  pretrain: { summary: "train a small model from nothing on text files", load: async () => erase((await import("./pretrain-command.ts")).pretrainCommand) },
   generate: { summary: "continue a text", load: async () => erase((await import("./generate-command.ts")).generateCommand) },
   chat: { summary: "talk with a model", load: async () => erase((await import("./chat-command.ts")).chatCommand) },
   merge: { summary: "write an adapter into its base model", load: async () => erase((await import("./merge-command.ts")).mergeCommand) },

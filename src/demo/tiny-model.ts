@@ -1,5 +1,7 @@
 /** A llama model small enough to be made and tuned while one waits: random weights, and a tokenizer of single bytes. */
 import { Random } from "../base/random.ts";
+import { byteSpellings } from "../tokenize/byte-level.ts";
+import { BASE_SPECIAL_TOKENS, byteLevelJson, tokenizerConfig } from "../tokenize/tokenizer-files.ts";
 
 export const TINY_CONFIG = {
   architectures: ["LlamaForCausalLM"],
@@ -20,59 +22,17 @@ export const TINY_CONFIG = {
   torch_dtype: "float32",
 } as const;
 
-const SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] as const;
-
-/** Each message between marks, as in ChatML. */
-const CHAT_TEMPLATE =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
-  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
-
 /** tokenizer.json: one token per byte, spelt as GPT-2 spells bytes, and the special ones. */
 export function tinyTokenizer(): Record<string, unknown> {
-  const vocab = Object.fromEntries(byteSpellings().map((spelling, byte) => [spelling, byte]));
-  const added = SPECIAL_TOKENS.map((content, i) => ({
-    id: 256 + i,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  }));
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: added,
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: byteLevel,
-    decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      vocab,
-      merges: [],
-    },
-  };
+  return byteLevelJson({
+    vocab: Object.fromEntries(byteSpellings().map((spelling, byte) => [spelling, byte])),
+    merges: [],
+    specialTokens: BASE_SPECIAL_TOKENS.map((content, i) => ({ id: 256 + i, content })),
+  });
 }
 
 export function tinyTokenizerConfig(): Record<string, unknown> {
-  return {
-    tokenizer_class: "PreTrainedTokenizerFast",
-    bos_token: SPECIAL_TOKENS[0],
-    eos_token: SPECIAL_TOKENS[2],
-    pad_token: SPECIAL_TOKENS[0],
-    model_max_length: TINY_CONFIG.max_position_embeddings,
-    clean_up_tokenization_spaces: false,
-    chat_template: CHAT_TEMPLATE,
-  };
+  return tokenizerConfig({ maxLength: TINY_CONFIG.max_position_embeddings, chat: "chatml" });
 }
 
 /** Weights by their names: normal with deviation 1/√inputs, norms one. */
@@ -103,11 +63,4 @@ export function tinyWeights(seed: number): { readonly name: string; readonly sha
     const deviation = 1 / Math.sqrt(shape.at(-1)!);
     return { name, shape, data: Float32Array.from({ length: size }, () => (shape.length === 1 ? 1 : deviation * random.normal())) };
   });
-}
-
-/** GPT-2's printable character for each byte (openai/gpt-2, encoder.py, bytes_to_unicode). */
-function byteSpellings(): string[] {
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  let next = 256;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 }

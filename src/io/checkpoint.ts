@@ -57,6 +57,11 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   return checkpoint;
 }
 
+/** The weights of one file of any name. */
+export async function openWeightsFile(path: string): Promise<Checkpoint> {
+  return merge(dirname(path), [await readSafetensorsHeader(path)]);
+}
+
 function checkWeightMap(index: string, content: JsonObject): Map<string, string> {
   const map = content["weight_map"];
   if (typeof map !== "object" || map === null || Array.isArray(map))

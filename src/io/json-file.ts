@@ -1,4 +1,5 @@
 /** Reads whole JSON files, with errors that say line and column. */
+import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { GiantError } from "../base/errors.ts";
 import type { GiantErrorCode } from "../base/errors.ts";
@@ -19,8 +20,38 @@ export async function readTextIfPresent(path: string): Promise<string | undefine
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new GiantError("format", `${path}: it is not valid UTF-8`, { facts: { path }, cause: error });
+    throw notText(bytes, path, error);
   }
+}
+
+function notText(bytes: Uint8Array, path: string, cause: unknown): GiantError {
+  if (isUtf8(bytes)) {
+    return new GiantError("file", `${path}: cannot read: ${bytes.length} bytes are more than one text can hold`, {
+      hint: "Divide it into several files.",
+      facts: { path, bytes: bytes.length },
+      cause,
+    });
+  }
+  const { line, offset } = firstInvalid(bytes);
+  const found = `byte ${offset} (0x${bytes[offset]!.toString(16).padStart(2, "0")}) is not valid UTF-8`;
+  return new GiantError("format", `${path}:${line}: ${found}`, { hint: "Save the file as UTF-8.", facts: { path, line, offset }, cause });
+}
+
+/** The 1-based line and the 0-based offset of the first byte that is not UTF-8, where there is one. */
+function firstInvalid(bytes: Uint8Array): { readonly line: number; readonly offset: number } {
+  let line = 1;
+  let start = 0;
+  const end = (): number => (bytes.indexOf(10, start) + 1 || bytes.length + 1) - 1;
+  for (; isUtf8(bytes.subarray(start, end())); start = end() + 1) line++;
+  // The lenient decoder writes U+FFFD for what is not valid; the file may also hold that character itself.
+  const parts = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(start, end())).split("\uFFFD");
+  let offset = start;
+  for (const part of parts) {
+    offset += Buffer.byteLength(part);
+    if (!(bytes[offset] === 0xef && bytes[offset + 1] === 0xbf && bytes[offset + 2] === 0xbd)) break;
+    offset += 3;
+  }
+  return { line, offset };
 }
 
 /** The text of a UTF-8 file without its byte order mark. */

@@ -12,6 +12,8 @@ export interface RunMemory {
   readonly generation?: ProgramMemory;
   /** Bytes of all trained tensors, as float32. */
   readonly trainableBytes: number;
+  /** Micro-batches of an optimiser step. */
+  readonly microBatches: number;
   /** Bytes the method's tensors have on the device, trained or not. */
   readonly methodBytes: number;
   readonly vocabulary: number;
@@ -27,15 +29,18 @@ const [FIRST_NODE_BYTES, NODE_BYTES] = [13_000, 8_000];
 /** A token in the tokenizer: its text, its number and its place in the merges. */
 const TOKEN_BYTES = 500;
 /** Between two collections the engine holds replaced gradients, up to what makes V8 look for garbage. */
-const GARBAGE_BYTES = 32 * 2 ** 20;
-/** Trained tensors that a checkpoint brings to the host: the values and two moments; of an answer, the values. */
-const [SAVED_COPIES, ANSWER_COPIES] = [2, 1];
+const GARBAGE_BYTES = 64 * 2 ** 20;
+/**
+ * Copies of the trained tensors that live on the host beside the learner's: a checkpoint brings values and moments there
+ * (by then room of earlier garbage is free), answers need the values there, on their way, and in the generator.
+ */
+const [SAVED_COPIES, ANSWER_COPIES] = [2, 3];
 
 /** The forecast of the peak of a run on the CPU. */
 export function runMemory(run: RunMemory): MemoryForecast {
   const { step, update, accumulation, evaluation, generation, trainableBytes, methodBytes } = run;
   const later = [update, accumulation, evaluation].filter((program) => program !== undefined);
-  const gradients = trainableBytes * (accumulation === undefined ? 1 : 2) + Math.min(trainableBytes, GARBAGE_BYTES);
+  const gradients = trainableBytes * (accumulation === undefined ? 1 : 2) + Math.min(trainableBytes * run.microBatches, GARBAGE_BYTES);
   const saving = SAVED_COPIES * trainableBytes;
   const answering = generation === undefined ? 0 : privateBytes(generation) + generation.mappedBytes + ANSWER_COPIES * methodBytes;
   const parts = {

@@ -33,10 +33,26 @@ function repeated(inputs: readonly Dims[], result: Dims, count: number, make: Om
   return graph(inputs, nodes, [{ name: "y", type: "float32", dims: result }], count);
 }
 
-/** Products op(A)·op(B) with op(A) [M, K] and op(B) [K, N]. */
+/** Bytes that a step streams through before it comes back to the same operand: more than any cache holds. */
+const STREAMED = 64 * 2 ** 20;
+
+/**
+ * Products op(A)·op(B) with op(A) [M, K] and op(B) [K, N]. The larger operand comes from memory, as in a step, where
+ * every product has operands of its own.
+ */
 export function productGraph(transA: boolean, transB: boolean, [M, K, N]: readonly [number, number, number], count: number): TimedGraph {
   const attributes = { transA: { kind: "int", value: Number(transA) }, transB: { kind: "int", value: Number(transB) } } as const;
-  return repeated([transA ? [K, M] : [M, K], transB ? [N, K] : [K, N]], [M, N], count, { operator: "Gemm", attributes });
+  const [a, b] = [transA ? [K, M] : [M, K], transB ? [N, K] : [K, N]];
+  const larger = M > N ? a : b;
+  const bytes = larger.reduce((x, y) => x * y, Float32Array.BYTES_PER_ELEMENT);
+  const copies = Math.min(count, Math.ceil(STREAMED / bytes));
+  const nodes = Array.from({ length: count }, (_, i) => {
+    const fresh = `x${i % copies}`;
+    const inputs = larger === a ? [fresh, `x${copies}`] : [`x${copies}`, fresh];
+    return { operator: "Gemm", attributes, inputs, outputs: [i === count - 1 ? "y" : `t${i}`] };
+  });
+  const inputs = [...Array.from({ length: copies }, () => larger), larger === a ? b : a];
+  return graph(inputs, nodes, [{ name: "y", type: "float32", dims: [M, N] }], count);
 }
 
 /** Products of two tensors element by element. */

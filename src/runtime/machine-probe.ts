@@ -41,7 +41,7 @@ export async function probeMachine(engine: Engine): Promise<MachineFigures> {
     device: engine.device,
     threads: engine.threads,
     products: { NN: await product(false, false), NT: await product(false, true), TN: await product(true, false) },
-    rowProductBytesPerSecond: await rate(FLOAT * matrix ** 2, productGraph(false, true, [1, matrix, matrix], 2)),
+    rowProductBytesPerSecond: await rate(FLOAT * matrix ** 2, productGraph(false, true, [1, matrix, matrix], 1)),
     elementwise,
     softmaxBytesPerSecond: await rate(2 * FLOAT * TOKENS * TOKENS, softmaxGraph([TOKENS, TOKENS], 20)),
     movementBytesPerSecond: await rate(2 * FLOAT * TOKENS * heads * headWidth, transposeGraph([1, TOKENS, heads, headWidth], 40)),
@@ -66,7 +66,7 @@ function solve(wide: Timed, thin: Timed): { flopsPerSecond: number; bytesPerSeco
   const perFlop = (wide.seconds * thin.bytes - thin.seconds * wide.bytes) / determinant;
   const perByte = (thin.seconds * wide.flops - wide.seconds * thin.flops) / determinant;
   // Noise may make one of the two terms vanish: then the other explains all.
-  if (perByte <= 0) return { flopsPerSecond: wide.flops / wide.seconds, bytesPerSecond: Infinity };
+  if (perByte <= 0) return { flopsPerSecond: wide.flops / wide.seconds, bytesPerSecond: Number.MAX_VALUE };
   return { flopsPerSecond: perFlop > 0 ? 1 / perFlop : wide.flops / wide.seconds, bytesPerSecond: 1 / perByte };
 }
 

@@ -10,7 +10,8 @@ import type { LearnerState } from "./learner.ts";
 import type { CheckpointStore, LoopState } from "./loop-state.ts";
 
 const VERSION = 1;
-const PARAMETERS = "parameters.safetensors";
+/** The trained tensors of a checkpoint, by their own names. */
+export const PARAMETERS = "parameters.safetensors";
 const MOMENTS = "moments.safetensors";
 const STATE = "state.json";
 

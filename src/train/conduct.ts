@@ -57,7 +57,7 @@ export async function* conduct<O extends RunOptions>(
     return "finished";
   }
   if (!earlier) await RunFolder.assertFree(options.output);
-  const subject = await platform.open(options);
+  const subject = yield* openUnlessStopped(platform.open(options), signal);
   let run = earlier?.run;
   try {
     if (subject.train.epoch(0).length === 0) throw new GiantError("data", `${kind.describe(options).data}: found no example to train on, needed at least one`);
@@ -82,6 +82,17 @@ export async function* conduct<O extends RunOptions>(
   }
 }
 
+/** Passes on what opening says; a signal ends it before anything is written. */
+async function* openUnlessStopped(opening: AsyncGenerator<TrainEvent, RunSubject>, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, RunSubject> {
+  for (;;) {
+    const next = await opening.next();
+    if (next.done === true) return next.value;
+    yield next.value;
+    if (signal?.aborted !== true) continue;
+    await opening.throw(new GiantError("interrupted", "stopped before the run began; nothing was written"));
+  }
+}
+
 /** One run under way. */
 class Conductor<O extends RunOptions> {
   readonly #options: O;
@@ -93,15 +104,7 @@ class Conductor<O extends RunOptions> {
   readonly #signal: AbortSignal | undefined;
   readonly #schedule: ScheduleShape;
 
-  constructor(
-    kind: RunKind<O>,
-    options: O,
-    platform: RunPlatform<O>,
-    subject: RunSubject,
-    run: RunFolder,
-    learner: Learner,
-    signal: AbortSignal | undefined,
-  ) {
+  constructor(kind: RunKind<O>, options: O, platform: RunPlatform<O>, subject: RunSubject, run: RunFolder, learner: Learner, signal: AbortSignal | undefined) {
     this.#kind = kind;
     this.#options = options;
     this.#platform = platform;
@@ -209,6 +212,8 @@ class Conductor<O extends RunOptions> {
       report: page,
       lossBefore: report.validation.before?.loss ?? null,
       lossAfter: report.validation.after?.loss ?? null,
+      bitsPerByteBefore: report.validation.before?.bitsPerByte ?? null,
+      bitsPerByteAfter: report.validation.after?.bitsPerByte ?? null,
       samples: report.samples,
       forecastBytes: report.memory.forecastBytes,
       peakBytes: report.memory.peakBytes,

@@ -31,6 +31,8 @@ export interface Sample {
 }
 
 export type TrainEvent =
+  /** Work before the run begins; `done` is the part of it that is done, 0 to 1. Not recorded: there is no run folder yet. */
+  | { readonly type: "preparing"; readonly work: string; readonly done: number }
   | {
       readonly type: "started";
       readonly model: string;
@@ -111,6 +113,8 @@ export type TrainEvent =
       readonly report: string;
       readonly lossBefore: number | null;
       readonly lossAfter: number | null;
+      readonly bitsPerByteBefore: number | null;
+      readonly bitsPerByteAfter: number | null;
       readonly samples: readonly SamplePair[];
       readonly forecastBytes: number | null;
       readonly peakBytes: number;

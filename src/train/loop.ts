@@ -2,6 +2,7 @@
 import { GiantError } from "../base/errors.ts";
 import { Random } from "../base/random.ts";
 import type { Batch } from "../data/batch.ts";
+import { bitsPerByte } from "../data/bits-per-byte.ts";
 import { stepsOf, type BatchSource, type EpochPlan } from "./batch-source.ts";
 import type { FinishReason, TrainEvent } from "./events.ts";
 import type { Learner } from "./learner.ts";
@@ -72,7 +73,7 @@ export async function* runLoop(options: LoopOptions): AsyncGenerator<TrainEvent,
     const waited = state.step === 0 || better ? 0 : state.evaluationsWithoutGain + 1;
     state = { ...state, best: better ? { step: state.step, loss } : state.best, evaluationsWithoutGain: waited, evaluatedStep: state.step };
     const seconds = (clock() - begin) / 1000;
-    const perByte = validation.bytes === undefined ? {} : { bitsPerByte: (loss * labelledTokens) / (validation.bytes * Math.LN2) };
+    const perByte = validation.bytes === undefined ? {} : { bitsPerByte: bitsPerByte(loss, labelledTokens, validation.bytes) };
     yield { type: "evaluation", step: state.step, epoch: epochNow(), loss, perplexity: Math.exp(loss), labelledTokens, ...perByte, seconds, best: better };
     return better;
   }

@@ -1,12 +1,11 @@
 /** Opens what a tuning run works on: model, tokenizer, data, device and method, joined into one subject. */
-import { planEpoch, planPass, buildBatch, type BatchOptions, type BatchPlan } from "../data/batches.ts";
-import { encodeQuestion, type Example } from "../data/example.ts";
-import { makeExamples, requireExamples, trainedOf, type ExampleSet } from "../data/examples.ts";
+import { planEpoch, planPass, type BatchOptions } from "../data/batches.ts";
+import { encodeQuestion } from "../data/example.ts";
+import { makeExamples, requireExamples, type ExampleSet } from "../data/examples.ts";
 import { questionOf, type RecordContent, type TrainingRecord } from "../data/record.ts";
 import { splitRecords } from "../data/split.ts";
 import { fingerprintText } from "../io/fingerprint.ts";
 import { loadRecords, type LoadedRecords } from "../io/records.ts";
-import { openGenerator } from "../generate/generator.ts";
 import { full } from "../peft/full.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS, type LoraConfig } from "../peft/lora-config.ts";
@@ -14,29 +13,21 @@ import type { AdaptationMethod } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
-import { newAdapter, type LoadedAdapter } from "../workbench/adapter.ts";
 import { fingerprintsOf } from "../workbench/fingerprints.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
-import { openTokenizer, stopTokensOf } from "../workbench/open-tokenizer.ts";
+import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { saveAdapter } from "../workbench/save-adapter.ts";
-import type { BatchSource, EpochPlan } from "./batch-source.ts";
-import type { DataSummary } from "./events.ts";
-import { createLearner, type GraphLearner } from "./graph-learner.ts";
-import type { Learner } from "./learner.ts";
-import type { MemoryPlan } from "../plan/memory-check.ts";
-import { planMemory } from "./memory-plan.ts";
-import { type BatchSize, RunForecaster, type RunSetting } from "./run-programs.ts";
-import { validationOf, type TuneOptions } from "./tune-options.ts";
+import type { DataSummary, TrainEvent } from "./events.ts";
+import { BUCKET, batchesOf, graphSubject, largestOf } from "./graph-subject.ts";
+import type { TuneOptions } from "./tune-options.ts";
+import { validationOf } from "./validation-option.ts";
 import type { SamplePrompt, RunSubject } from "./run-subject.ts";
-
-/** Row lengths are rounded up to a multiple of this, so that few shapes occur. */
-const BUCKET = 32;
 
 /** Longest sequence when none is named, in tokens. */
 const USUAL_LENGTH = 512;
 
 /** Opens everything but the weights; closes again what was opened when something does not fit. */
-export async function openSubject(options: TuneOptions): Promise<RunSubject> {
+export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEvent, RunSubject> {
   const model = await openModel(options.model);
   const tokenizer = openTokenizer(model);
   const method = methodOf(options, model);
@@ -45,7 +36,7 @@ export async function openSubject(options: TuneOptions): Promise<RunSubject> {
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
   try {
     const data = await readData(options, model, tokenizer);
-    return new GraphSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
+    return joinSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
   } catch (error) {
     await starting.then(
       (engine) => engine.close(),
@@ -125,133 +116,58 @@ async function fingerprints(model: OpenModel, { loaded, held }: TuningData): Pro
   };
 }
 
-class GraphSubject implements RunSubject {
-  readonly device: string;
-  readonly threads: number;
-  readonly memory: MemoryPlan;
-  readonly train: BatchSource;
-  readonly validation?: EpochPlan;
-  readonly trainSummary: DataSummary;
-  readonly validationSummary: DataSummary | null;
-  readonly prompts: readonly SamplePrompt[];
-  readonly fingerprints: Readonly<Record<string, string>>;
-  readonly warnings: RunSubject["warnings"];
-  readonly resultName: string;
-  readonly #options: TuneOptions;
-  readonly #model: OpenModel;
-  readonly #tokenizer: Tokenizer;
-  readonly #method: AdaptationMethod;
-  readonly #engine: Engine;
-  readonly #longestRow: number;
-  readonly #questions: Map<SamplePrompt, readonly number[]>;
-  #learner: GraphLearner | undefined;
-
-  constructor(
-    options: TuneOptions,
-    model: OpenModel,
-    tokenizer: Tokenizer,
-    method: AdaptationMethod,
-    data: TuningData,
-    engine: Engine,
-    fingerprints: Readonly<Record<string, string>>,
-  ) {
-    this.#options = options;
-    this.#model = model;
-    this.#tokenizer = tokenizer;
-    this.#method = method;
-    this.#engine = engine;
-    this.device = engine.device;
-    this.threads = engine.threads;
-    this.fingerprints = fingerprints;
-    this.warnings = data.warnings;
-    this.resultName = options.method === "full" ? "model" : "adapter";
-    const batchOptions: BatchOptions = {
-      batchSize: options.batchSize,
-      maxLength: data.maxLength,
-      packing: options.packing,
-      bucket: BUCKET,
-      seed: options.seed,
-    };
-    const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
-    const { examples } = data.train;
-    this.train = { epoch: (number) => batchesOf(examples, planEpoch(examples, batchOptions, number), padId) };
-    if (data.held) this.validation = batchesOf(data.held.set.examples, planPass(data.held.set.examples, batchOptions), padId);
-    this.trainSummary = summaryOf(options.data, data.loaded.format, data.train);
-    this.validationSummary = data.held ? summaryOf(data.held.source, data.held.format, data.held.set) : null;
-    this.#questions = questionsOf(
-      data.held?.records ?? data.loaded.records,
-      tokenizer,
-      model.architecture.maxPositionEmbeddings - options.sampleTokens,
-      options.samples,
-    );
-    this.prompts = [...this.#questions.keys()];
-    // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
-    this.#longestRow = options.packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1);
-    const longestQuestion = Math.max(1, ...[...this.#questions.values()].map((tokens) => tokens.length));
-    const setting: RunSetting = {
-      method,
+/** Joins what was opened into a subject. */
+function joinSubject(
+  options: TuneOptions,
+  model: OpenModel,
+  tokenizer: Tokenizer,
+  method: AdaptationMethod,
+  data: TuningData,
+  engine: Engine,
+  fingerprints: Readonly<Record<string, string>>,
+): RunSubject {
+  const { batchSize, packing, seed, recompute, packWeights, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm } = options;
+  const batchOptions: BatchOptions = { batchSize, maxLength: data.maxLength, packing, bucket: BUCKET, seed };
+  const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
+  const { examples } = data.train;
+  const { held } = data;
+  const whole = options.method === "full";
+  const room = model.architecture.maxPositionEmbeddings - options.sampleTokens;
+  return graphSubject({
+    engine,
+    model,
+    tokenizer,
+    method,
+    seed,
+    sizes: {
       batch: largestOf(examples, planEpoch(examples, batchOptions, 0)),
-      longestRow: this.#longestRow,
-      recompute: options.recompute,
-      packs: options.packWeights,
-      dropout: options.method === "lora" && options.loraDropout > 0,
+      ...(held ? { validation: largestOf(held.set.examples, planPass(held.set.examples, batchOptions)) } : {}),
       accumulation: options.gradientAccumulation,
-      maxGradNorm: options.maxGradNorm,
-      ...(data.held && { validation: largestOf(data.held.set.examples, planPass(data.held.set.examples, batchOptions)) }),
-      ...(this.prompts.length > 0 && { answers: { rows: this.prompts.length, promptTokens: longestQuestion, newTokens: options.sampleTokens } }),
-    };
-    const forecaster = new RunForecaster(model.architecture, (parameter) => model.locate(parameter).storage);
-    const byLora = { words: "--method lora", method: () => lora(LORA_DEFAULTS, model.inventory, model.architecture.head) };
-    this.memory = planMemory(forecaster, setting, options.method === "full" ? byLora : undefined);
-  }
-
-  async createLearner(): Promise<Learner> {
-    const { seed, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm, recompute, packWeights, loraDropout, method } = this.#options;
-    this.#learner = await createLearner({
-      engine: this.#engine,
-      model: this.#model,
-      adapter: await newAdapter(this.#method, this.#model, seed),
+      sampleTokens: options.sampleTokens,
+    },
+    ...(whole ? { lighter: { words: "--method lora", method: () => lora(LORA_DEFAULTS, model.inventory, model.architecture.head) } } : {}),
+    learning: {
       optimizer: { beta1: adamBeta1, beta2: adamBeta2, epsilon: adamEpsilon, weightDecay },
       maxGradNorm,
       recompute,
       packWeights,
-      longestRow: this.#longestRow,
-      dropout: method === "lora" && loraDropout > 0,
-    });
-    return this.#learner;
-  }
-
-  async answer(prompts: readonly SamplePrompt[], maxTokens: number): Promise<string[]> {
-    const generator = await openGenerator(this.#engine, this.#model, await this.#current());
-    try {
-      const questions = prompts.map((prompt) => this.#questions.get(prompt)!);
-      const answers = await generator.generate(questions, { maxTokens, stopTokens: stopTokensOf(this.#model, this.#tokenizer) });
-      return answers.map((tokens) => this.#tokenizer.decode(tokens, { skipSpecialTokens: true }).trim());
-    } finally {
-      await generator.close();
-    }
-  }
-
-  async writeResult(folder: string): Promise<void> {
-    await saveAdapter(folder, await this.#current(), this.#model);
-  }
-
-  async close(): Promise<void> {
-    await this.#learner?.close();
-    await this.#engine.close();
-  }
-
-  /** The method with the learner's tensors as they are now. */
-  async #current(): Promise<LoadedAdapter> {
-    return { method: this.#method, tensors: (await this.#learner!.save()).parameters };
-  }
+      // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
+      longestRow: packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
+      dropout: !whole && options.loraDropout > 0,
+    },
+    train: { epoch: (number) => batchesOf(examples, planEpoch(examples, batchOptions, number), padId) },
+    ...(held ? { validation: batchesOf(held.set.examples, planPass(held.set.examples, batchOptions), padId) } : {}),
+    trainSummary: summaryOf(options.data, data.loaded.format, data.train),
+    validationSummary: held ? summaryOf(held.source, held.format, held.set) : null,
+    questions: questionsOf(held?.records ?? data.loaded.records, tokenizer, room, options.samples),
+    fingerprints,
+    warnings: data.warnings,
+    resultName: whole ? "model" : "adapter",
+    write: (folder, current) => saveAdapter(folder, current, model),
+  });
 }
 
-function batchesOf(examples: readonly Example[], plans: readonly BatchPlan[], padId: number): EpochPlan {
-  return { length: plans.length, batch: (index) => buildBatch(examples, plans[index]!, padId) };
-}
-
-function summaryOf(file: string, format: string, { summary }: ExampleSet): DataSummary {
+export function summaryOf(file: string, format: string, { summary }: ExampleSet): DataSummary {
   return {
     file,
     format,
@@ -287,12 +203,4 @@ function promptText(question: RecordContent): string {
     case "text":
       return question.text;
   }
-}
-
-/** The largest micro-batch among plans, and the most labelled positions in any of them. */
-function largestOf(examples: readonly Example[], plans: readonly BatchPlan[]): BatchSize {
-  const labelled = examples.map(trainedOf);
-  const labels = plans.map((plan) => plan.rows.flat().reduce((sum, index) => sum + labelled[index]!, 0));
-  const largest = plans.reduce((a, b) => (b.rows.length * b.length > a.rows.length * a.length ? b : a), plans[0] ?? { rows: [], length: 0 });
-  return { rows: largest.rows.length, length: largest.length, labels: labels.reduce((a, b) => Math.max(a, b), 0) };
 }

@@ -26,10 +26,11 @@ export function reportPage(report: Report, events: readonly RecordedEvent[]): st
 <h2>Held-out examples, before and after</h2>
 <table><tr><th></th><th class="number">before</th><th class="number">after</th></tr>
 <tr><th>loss, nats per token</th><td class="number">${figure(validation.before?.loss)}</td><td class="number">${figure(validation.after?.loss)}</td></tr>
-<tr><th>perplexity</th><td class="number">${figure(validation.before?.perplexity)}</td><td class="number">${figure(validation.after?.perplexity)}</td></tr></table>`;
+<tr><th>perplexity</th><td class="number">${figure(validation.before?.perplexity)}</td><td class="number">${figure(validation.after?.perplexity)}</td></tr>${bitsPerByteRow(validation)}</table>`;
+  const title = escape(`${lastName(report.model)}, ${report.method === "pretrain" ? "pretrained" : `tuned by ${report.method}`}`);
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escape(lastName(report.model))}, ${escape(report.method)}</title><style>${STYLE}</style></head><body>
-<h1>${escape(lastName(report.model))}, tuned by ${escape(report.method)}</h1>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>${STYLE}</style></head><body>
+<h1>${title}</h1>
 ${heldOut}
 <h2>Loss</h2>
 ${lossCurve(events)}
@@ -49,6 +50,12 @@ ${sampleTable(report)}
   ])}</table>
 </body></html>
 `;
+}
+
+function bitsPerByteRow({ before, after }: Report["validation"]): string {
+  if (before?.bitsPerByte === undefined && after?.bitsPerByte === undefined) return "";
+  const cell = (bits: number | undefined): string => `<td class="number">${bits === undefined ? "–" : bits.toFixed(4)}</td>`;
+  return `\n<tr><th>bits per byte</th>${cell(before?.bitsPerByte)}${cell(after?.bitsPerByte)}</tr>`;
 }
 
 function summaryText(data: NonNullable<Report["data"]["train"]>): string {

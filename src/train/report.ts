@@ -6,6 +6,8 @@ export interface Measured {
   /** Nats per labelled token. */
   readonly loss: number;
   readonly perplexity: number;
+  /** The same per byte of text, in bits; where the text's bytes are known. */
+  readonly bitsPerByte?: number;
 }
 
 export interface Report {
@@ -76,8 +78,10 @@ export function buildReport(events: readonly RecordedEvent[], ending: Ending): R
   };
 }
 
-function measuredBy(event: { readonly loss: number; readonly perplexity: number } | undefined): Measured | null {
-  return event ? { loss: event.loss, perplexity: event.perplexity } : null;
+function measuredBy(event: Measured | undefined): Measured | null {
+  if (event === undefined) return null;
+  const { loss, perplexity, bitsPerByte } = event;
+  return { loss, perplexity, ...(bitsPerByte === undefined ? {} : { bitsPerByte }) };
 }
 
 function samplesOf(events: readonly RecordedEvent[], when: "before" | "after"): readonly Sample[] {

@@ -8,6 +8,8 @@ import type { LoopState } from "./loop-state.ts";
 import { encodeScalars, fileHeader } from "./tensorboard.ts";
 
 const RECIPE = "recipe.yaml";
+/** Folder of a run's checkpoints. */
+export const CHECKPOINTS = "checkpoints";
 const EVENTS = "events.jsonl";
 const BOARD = join("tensorboard", "events.out.tfevents.mini-giants");
 
@@ -22,7 +24,7 @@ export class RunFolder {
 
   /** Where checkpoints, the result and the reports lie. */
   get checkpoints(): string {
-    return join(this.path, "checkpoints");
+    return join(this.path, CHECKPOINTS);
   }
 
   /** What happened so far, oldest first. */

@@ -82,6 +82,7 @@ export class RunForecaster {
       ...(validation && { evaluation: walk(this.#evaluation(setting), validation) }),
       ...(answers && { generation: this.#generation(setting, answers) }),
       trainableBytes: trained.reduce((sum, { shape }) => sum + bytesOf(shape), 0),
+      microBatches: accumulation,
       methodBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
       vocabulary,
     });

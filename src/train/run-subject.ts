@@ -1,6 +1,6 @@
 /** What a run needs from the rooms around it: something opened from files that learns and answers. */
 import type { BatchSource, EpochPlan } from "./batch-source.ts";
-import type { DataSummary } from "./events.ts";
+import type { DataSummary, TrainEvent } from "./events.ts";
 import type { Learner } from "./learner.ts";
 import type { MemoryPlan } from "../plan/memory-check.ts";
 
@@ -42,7 +42,8 @@ export interface RunSubject {
 
 /** What a run needs from the machine. */
 export interface RunPlatform<O> extends Machine {
-  open(options: O): Promise<RunSubject>;
+  /** Opens what the run works on; says meanwhile what it is at, where that takes long. */
+  open(options: O): AsyncGenerator<TrainEvent, RunSubject>;
 }
 
 /** Clocks and memory. */

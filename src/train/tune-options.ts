@@ -1,7 +1,7 @@
 /** The options of a tuning run: the one source of its flags, recipe keys, help and defaults. */
 import { resolve } from "node:path";
-import { GiantError } from "../base/errors.ts";
 import { resolveOptions, type OptionTable } from "../base/options.ts";
+import { validationOf } from "./validation-option.ts";
 import { checkCourse, COURSE_OPTIONS, type CourseOptions, MACHINE } from "./course-options.ts";
 
 export interface TuneOptions extends CourseOptions {
@@ -114,17 +114,6 @@ export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): 
   const learningRate = layers.findLast((layer) => layer.learningRate !== undefined)?.learningRate ?? (options.method === "full" ? 2e-5 : 2e-4);
   checkCourse(options, validationOf(options).kind !== "none");
   return { ...options, learningRate, ...absolutePaths(options) };
-}
-
-/** The held-out examples an option value asks for. */
-export function validationOf(options: {
-  readonly validation: string;
-}): { kind: "none" } | { kind: "fraction"; fraction: number } | { kind: "file"; path: string } {
-  const number = Number(options.validation);
-  if (Number.isNaN(number)) return { kind: "file", path: options.validation };
-  if (number === 0) return { kind: "none" };
-  if (number > 0 && number < 1) return { kind: "fraction", fraction: number };
-  throw new GiantError("usage", `--validation: ${options.validation} is neither a file nor a fraction between 0 and 1`);
 }
 
 /** The paths among given options, made absolute: a recipe means the same files wherever it is run from. */

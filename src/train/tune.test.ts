@@ -241,7 +241,10 @@ describe("tuning", () => {
     const given = options();
     mkdirSync(given.output!);
     writeFileSync(join(given.output!, "thesis.txt"), "do not lose");
-    const error = await refusal(run(given, { platform: { open: () => Promise.reject(new Error("opened")) } }));
+    const open = (): never => {
+      throw new Error("opened");
+    };
+    const error = await refusal(run(given, { platform: { open } }));
     expect(error).toMatchObject({ code: "usage", message: `${given.output}: found other files, needed a new or empty folder` });
   });
 

@@ -19,14 +19,17 @@ const COPIED = [
   "added_tokens.json",
 ];
 
+/** Element types by their names in config.json. */
+const DTYPE_NAMES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
+
 /**
- * Writes the base with new values for the parameters that `replaced` knows; the others keep their bytes. New values are
- * float32. A head of its own (`<head>.weight`) beside a tied embedding unties the two.
+ * Writes the base with new values for the parameters that `replaced` knows, as `dtype`; the others keep their bytes. A head of its own (`<head>.weight`) beside a tied embedding unties the two.
  */
 export async function writeModelFolder(
   folder: string,
   model: OpenModel,
   replaced: (parameter: string) => Float32Array | undefined | (() => Promise<Float32Array>),
+  dtype: keyof typeof DTYPE_NAMES = "F32",
 ): Promise<void> {
   const { inventory, architecture, files } = model;
   const headName = `${architecture.head.path}.weight`;
@@ -34,15 +37,13 @@ export async function writeModelFolder(
   const ownHead = tiedTo === undefined ? undefined : replaced(headName);
   const tensors: TensorToWrite[] = [...inventory.parameters].map(([name, shape]) => {
     const data = replaced(name);
-    return data === undefined
-      ? { name, dtype: model.entry(name).dtype, shape, data: () => readTensorBytes(model.entry(name)) }
-      : { name, dtype: "F32", shape, data };
+    return data === undefined ? { name, dtype: model.entry(name).dtype, shape, data: () => readTensorBytes(model.entry(name)) } : { name, dtype, shape, data };
   });
-  if (ownHead !== undefined) tensors.push({ name: headName, dtype: "F32", shape: [outFeatures, inFeatures], data: ownHead });
-  const changed = tensors.some(({ dtype }) => dtype === "F32");
+  if (ownHead !== undefined) tensors.push({ name: headName, dtype, shape: [outFeatures, inFeatures], data: ownHead });
+  const changed = tensors.some((tensor) => tensor.dtype === dtype);
   const config = {
     ...files.config,
-    ...(changed && { [files.config["dtype"] === undefined ? "torch_dtype" : "dtype"]: "float32" }),
+    ...(changed && { [files.config["dtype"] === undefined ? "torch_dtype" : "dtype"]: DTYPE_NAMES[dtype] }),
     ...(ownHead !== undefined && { tie_word_embeddings: false }),
   };
   await replaceFolderAtomic(folder, async (temporary) => {

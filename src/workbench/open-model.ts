@@ -34,7 +34,12 @@ const STORED: ReadonlySet<string> = new Set<StorageDtype>(["F32", "F16", "BF16"]
  * @throws GiantError("model") naming a missing tensor, a wrong shape, an element type that cannot be used, or a config that is not supported.
  */
 export async function openModel(folder: string): Promise<OpenModel> {
-  const files = await readModelFolder(folder);
+  return modelOf(await readModelFolder(folder));
+}
+
+/** The model of files that were read already, wherever its weights lie. */
+export function modelOf(files: ModelFolder): OpenModel {
+  const { folder } = files;
   const architecture = describeModel(files.config, join(folder, "config.json"));
   const inventory = takeInventory(architecture);
   const { entries, weightsFolder } = files.checkpoint;

@@ -27,6 +27,7 @@ const PASSAGE_CHARACTERS = 2000;
  */
 export function* documentsOf(lines: readonly string[]): Generator<{ readonly line: number; readonly content: TextContent }> {
   const separated = lines.some((line) => line.trim() === SEPARATOR);
+  const lastFilled = lines.findLastIndex((line) => line.trim() !== "");
   let start = 0;
   let characters = 0;
   for (let i = 0; i <= lines.length; i++) {
@@ -38,7 +39,7 @@ export function* documentsOf(lines: readonly string[]): Generator<{ readonly lin
     const block = lines.slice(start, i);
     const first = block.findIndex((each) => each.trim() !== "");
     // White space between documents is no text; inside a passage that goes on, the blank line belongs to it.
-    const goesOn = !separated && !atEnd && lines.slice(i).some((each) => each.trim() !== "");
+    const goesOn = !separated && !atEnd && i <= lastFilled;
     const content = block.slice(Math.max(first, 0)).join("\n");
     if (first >= 0)
       yield { line: start + first + 1, content: goesOn ? { kind: "text", text: `${content}\n\n`, goesOn } : { kind: "text", text: content.trimEnd() } };
