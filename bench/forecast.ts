@@ -49,7 +49,20 @@ for (const scenario of FORECAST_SCENARIOS) {
 }
 
 async function measure(scenario: ForecastScenario): Promise<string> {
-  const { name, model, dtype = "F32", method, rank = 16, batch, length, labelled = 1, recompute = false, pack = true, packing = false, accumulation = 1 } = scenario;
+  const {
+    name,
+    model,
+    dtype = "F32",
+    method,
+    rank = 16,
+    batch,
+    length,
+    labelled = 1,
+    recompute = false,
+    pack = true,
+    packing = false,
+    accumulation = 1,
+  } = scenario;
   const config = FORECAST_MODELS[model]!;
   const folder = join(values.folder, "forecast", `${model}-${dtype}`);
   await writeRandomModel(folder, config, dtype);
@@ -72,7 +85,16 @@ async function measure(scenario: ForecastScenario): Promise<string> {
   );
   await rm(output, { recursive: true, force: true });
   const forecaster = new RunForecaster(architecture, () => dtype);
-  const sizes = { batchSize: batch, maxLength: length, gradientAccumulation: accumulation, recompute, packWeights: pack, labelled, loraDropout: 0, maxGradNorm: 1 };
+  const sizes = {
+    batchSize: batch,
+    maxLength: length,
+    gradientAccumulation: accumulation,
+    recompute,
+    packWeights: pack,
+    labelled,
+    loraDropout: 0,
+    maxGradNorm: 1,
+  };
   const setting = settingOf(plannedMethod(method, rank, takeInventory(architecture), architecture.head), {
     ...sizes,
     validation: true,
@@ -81,7 +103,9 @@ async function measure(scenario: ForecastScenario): Promise<string> {
   });
   const { step } = forecaster.seconds(setting, machine);
   if (values.parts) console.log(JSON.stringify({ machine, ...measured, unread: forecaster.memory(setting).peakBytes }));
-  const what = [labelled < 1 ? "a third labelled" : "", recompute ? "recompute" : "", pack ? "" : "not packed", packing ? "packing" : ""].filter((word) => word !== "");
+  const what = [labelled < 1 ? "a third labelled" : "", recompute ? "recompute" : "", pack ? "" : "not packed", packing ? "packing" : ""].filter(
+    (word) => word !== "",
+  );
   if (accumulation > 1) what.push(`${accumulation} micro-batches`);
   if (dtype !== "F32") what.push(dtype.toLowerCase());
   const cells = [model, method === "lora" ? `lora r=${rank}` : method, `${batch} × ${length}`, what.join(", ") || "–"];

@@ -82,6 +82,13 @@ export function formatFigure(value: number): string {
   return Math.abs(value) >= 1e-4 ? value.toPrecision(3) : value.toExponential(2);
 }
 
+/** A relative difference in percent, with its sign: `+3.1 %`, `−12 %`. */
+export function formatDifference(fraction: number): string {
+  const percent = Math.abs(100 * fraction);
+  const figure = percent < 10 ? percent.toFixed(1) : percent.toFixed(0);
+  return `${fraction < 0 ? "−" : "+"}${figure} %`;
+}
+
 function trimZeros(figure: string): string {
   return figure.includes(".") ? figure.replace(/\.?0+$/, "") : figure;
 }

@@ -22,8 +22,36 @@ export interface MachineFigures {
   readonly softmaxBytesPerSecond: number;
   /** Of transpositions, slices and their like. */
   readonly movementBytesPerSecond: number;
+  /** Of outputs that come in new memory, as the cache does with every token: each page is cleared before it is written. */
+  readonly freshBytesPerSecond: number;
   /** Of an operator with nothing to do. */
   readonly secondsPerOperator: number;
   /** Of handing one tensor in or out of a run. */
   readonly secondsPerTensor: number;
 }
+
+/**
+ * Two cores of a server of 2024 (AMD EPYC, AVX-512), as the probe finds them when nobody disturbs: for proportions between
+ * the parts of a run where nothing was measured, and for tests.
+ */
+export const USUAL_MACHINE: MachineFigures = {
+  device: "cpu",
+  threads: 2,
+  products: {
+    NN: { flopsPerSecond: 170e9, bytesPerSecond: 36e9 },
+    NT: { flopsPerSecond: 175e9, bytesPerSecond: 25e9 },
+    TN: { flopsPerSecond: 165e9, bytesPerSecond: 10e9 },
+  },
+  rowProductBytesPerSecond: 22e9,
+  elementwise: [
+    { bytes: 2e5, bytesPerSecond: 18e9 },
+    { bytes: 3e6, bytesPerSecond: 35e9 },
+    { bytes: 1e7, bytesPerSecond: 30e9 },
+    { bytes: 1e8, bytesPerSecond: 11e9 },
+  ],
+  softmaxBytesPerSecond: 20e9,
+  movementBytesPerSecond: 20e9,
+  freshBytesPerSecond: 2e9,
+  secondsPerOperator: 1.2e-6,
+  secondsPerTensor: 7e-6,
+};

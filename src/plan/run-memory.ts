@@ -50,8 +50,7 @@ export function runMemory(run: RunMemory): MemoryForecast {
     activations: step.arenaBytes - step.logitBytes,
     logits: step.logitBytes,
     workspace:
-      PROCESS_BYTES +
-      TOKEN_BYTES * run.vocabulary +
+      processBytes(run.vocabulary) +
       FIRST_NODE_BYTES * step.nodes +
       later.reduce((sum, { nodes }) => sum + NODE_BYTES * nodes, 0) +
       (evaluation?.arenaBytes ?? 0) +
@@ -60,6 +59,12 @@ export function runMemory(run: RunMemory): MemoryForecast {
   return { peakBytes: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0), parts };
 }
 
-function privateBytes({ nodes, arenaBytes, outputBytes }: ProgramMemory): number {
+/** The process with a model and its tokenizer opened. */
+export function processBytes(vocabulary: number): number {
+  return PROCESS_BYTES + TOKEN_BYTES * vocabulary;
+}
+
+/** What generating takes beside the weights: the graph, its values, and the cache before and after a token. */
+export function privateBytes({ nodes, arenaBytes, outputBytes }: ProgramMemory): number {
   return NODE_BYTES * nodes + arenaBytes + 2 * outputBytes;
 }

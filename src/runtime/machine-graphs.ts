@@ -70,8 +70,8 @@ export function transposeGraph([B, T, H, D]: readonly [number, number, number, n
 }
 
 /** `count` inputs that each become an output of their own. */
-export function crossingGraph(count: number): TimedGraph {
-  const inputs = Array.from({ length: count }, () => [16]);
+export function crossingGraph(count: number, elements: number): TimedGraph {
+  const inputs = Array.from({ length: count }, () => [elements]);
   const nodes = inputs.map((_, i) => ({ operator: "Neg", inputs: [`x${i}`], outputs: [`y${i}`] }));
   return graph(
     inputs,

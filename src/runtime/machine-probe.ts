@@ -36,7 +36,8 @@ export async function probeMachine(engine: Engine): Promise<MachineFigures> {
   }
   const matrix = 4096;
   const [heads, headWidth] = [9, 64];
-  const crossing = 128;
+  const fresh = 2 ** 19;
+  const secondsPerCrossing = await seconds(crossingGraph(128, 16));
   return {
     device: engine.device,
     threads: engine.threads,
@@ -46,7 +47,8 @@ export async function probeMachine(engine: Engine): Promise<MachineFigures> {
     softmaxBytesPerSecond: await rate(2 * FLOAT * TOKENS * TOKENS, softmaxGraph([TOKENS, TOKENS], 20)),
     movementBytesPerSecond: await rate(2 * FLOAT * TOKENS * heads * headWidth, transposeGraph([1, TOKENS, heads, headWidth], 40)),
     secondsPerOperator,
-    secondsPerTensor: (await seconds(crossingGraph(crossing))) / 2,
+    secondsPerTensor: secondsPerCrossing / 2,
+    freshBytesPerSecond: (FLOAT * fresh) / Math.max((await seconds(crossingGraph(16, fresh))) - secondsPerCrossing, 1e-9),
   };
 }
 

@@ -66,7 +66,7 @@ export async function* conduct<O extends RunOptions>(
     if (run) await checkInputs(run, subject);
     const learner = await subject.createLearner();
     const checkpoint = run ? await lastCheckpoint(run) : undefined;
-    const speed = checkpoint ? undefined : await measureMicroStep(learner, subject.train.epoch(0).batch(0), () => platform.clock());
+    const speed = checkpoint ? undefined : await measureMicroStep(learner, subject.train.epoch(0), () => platform.clock(), totalStepsFor(options, subject));
     // Only now, when everything that the user gave has proved usable, does the run leave a trace.
     run ??= await RunFolder.create(options.output, formatRecipe(kind.table, options, kind.verb));
     await run.write("inputs.json", `${JSON.stringify(subject.fingerprints, null, 2)}\n`);
@@ -112,7 +112,7 @@ class Conductor<O extends RunOptions> {
     this.#run = run;
     this.#learner = learner;
     this.#signal = signal;
-    const totalSteps = options.maxSteps ?? subject.totalSteps ?? totalStepsOf(subject.train, options.epochs, options.gradientAccumulation);
+    const totalSteps = totalStepsFor(options, subject);
     this.#schedule = { name: options.schedule, totalSteps, warmupSteps: options.warmupSteps ?? warmupStepsOf(totalSteps, options.warmupRatio) };
   }
 
@@ -128,14 +128,15 @@ class Conductor<O extends RunOptions> {
     yield* this.#say({ type: "started", model, data, method, device, threads, seed, trainableParameters, totalParameters, totalSteps, epochs });
     yield* this.#say({ type: "data", train: trainSummary, validation: validationSummary });
     for (const warning of warnings) yield* this.#say({ type: "warning", ...warning });
-    const microSteps = epochs * plan.length;
+    // An update is not measured beforehand: that would change the weights.
+    const secondsPerMicroStep = speed.seconds * (1 + (this.#subject.updateShare ?? 0));
     yield* this.#say({
       type: "forecast",
       ...forecast,
       availableBytes,
       microStepSeconds: speed.seconds,
-      tokensPerSecond: speed.tokensPerSecond,
-      totalSeconds: speed.seconds * microSteps,
+      tokensPerSecond: secondsPerMicroStep > 0 ? speed.tokens / secondsPerMicroStep : 0,
+      totalSeconds: secondsPerMicroStep * epochs * plan.length,
     });
     yield* this.#answer("before", 0);
   }
@@ -217,6 +218,9 @@ class Conductor<O extends RunOptions> {
       samples: report.samples,
       forecastBytes: report.memory.forecastBytes,
       peakBytes: report.memory.peakBytes,
+      forecastSeconds: report.training.forecastSeconds,
+      forecastTokensPerSecond: report.training.forecastTokensPerSecond,
+      tokensPerSecond: report.training.tokensPerSecond,
     });
   }
 
@@ -240,6 +244,10 @@ class Conductor<O extends RunOptions> {
     await this.#run.record(event, this.#platform.now());
     yield event;
   }
+}
+
+function totalStepsFor({ maxSteps, epochs, gradientAccumulation }: RunOptions, subject: RunSubject): number {
+  return maxSteps ?? subject.totalSteps ?? totalStepsOf(subject.train, epochs, gradientAccumulation);
 }
 
 /** Opens the run in `output` and refuses options that differ from its recipe. */

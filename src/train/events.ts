@@ -62,7 +62,9 @@ export type TrainEvent =
       readonly parts: MemoryParts;
       /** Measured on one micro-step. */
       readonly microStepSeconds: number;
+      /** Of whole optimiser steps: micro-steps and their update. */
       readonly tokensPerSecond: number;
+      /** Of all optimiser steps; evaluations, answers and checkpoints come on top. */
       readonly totalSeconds: number;
     }
   | {
@@ -118,6 +120,10 @@ export type TrainEvent =
       readonly samples: readonly SamplePair[];
       readonly forecastBytes: number | null;
       readonly peakBytes: number;
+      /** Of the steps that were done; null where nothing was forecast. */
+      readonly forecastSeconds: number | null;
+      readonly forecastTokensPerSecond: number | null;
+      readonly tokensPerSecond: number;
     };
 
 /** All steps done, or stopped early because evaluations no longer gained. */

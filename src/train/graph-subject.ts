@@ -4,7 +4,7 @@ import type { Example } from "../data/example.ts";
 import { type BatchPlan, buildBatch } from "../data/batches.ts";
 import { openGenerator, type TokenChooser } from "../generate/generator.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
-import type { MemoryPlan } from "../plan/memory-check.ts";
+import { USUAL_MACHINE } from "../plan/machine.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { type LoadedAdapter, newAdapter } from "../workbench/adapter.ts";
@@ -22,16 +22,7 @@ export const BUCKET = 32;
 
 type Described = Pick<
   RunSubject,
-  | "train"
-  | "validation"
-  | "trainSummary"
-  | "validationSummary"
-  | "fingerprints"
-  | "warnings"
-  | "resultName"
-  | "totalSteps"
-  | "sampleSteps"
-  | "prepare"
+  "train" | "validation" | "trainSummary" | "validationSummary" | "fingerprints" | "warnings" | "resultName" | "totalSteps" | "sampleSteps" | "prepare"
 >;
 
 export interface SubjectParts extends Described {
@@ -68,7 +59,7 @@ export function graphSubject(parts: SubjectParts): RunSubject {
   const current = async (): Promise<LoadedAdapter> => ({ method, tensors: (await learner!.save()).parameters });
   return {
     ...described,
-    memory: memoryOf(parts),
+    ...planOf(parts),
     device: engine.device,
     threads: engine.threads,
     prompts: [...questions.keys()],
@@ -95,7 +86,7 @@ export function graphSubject(parts: SubjectParts): RunSubject {
   };
 }
 
-function memoryOf({ model, method, learning, questions, sizes, lighter }: SubjectParts): MemoryPlan {
+function planOf({ model, method, learning, questions, sizes, lighter }: SubjectParts): Pick<RunSubject, "memory" | "updateShare"> {
   const { sampleTokens, ...batches } = sizes;
   const longest = [...questions.values()].reduce((most, tokens) => Math.max(most, tokens.length), 1);
   const forecaster = new RunForecaster(model.architecture, (parameter) => model.locate(parameter).storage);
@@ -109,7 +100,8 @@ function memoryOf({ model, method, learning, questions, sizes, lighter }: Subjec
     maxGradNorm: learning.maxGradNorm,
     ...(questions.size > 0 && { answers: { rows: questions.size, promptTokens: longest, newTokens: sampleTokens } }),
   };
-  return planMemory(forecaster, setting, lighter);
+  const { microStep, step } = forecaster.seconds(setting, USUAL_MACHINE);
+  return { memory: planMemory(forecaster, setting, lighter), updateShare: step / (setting.accumulation * microStep) - 1 };
 }
 
 /** The batches of plans over examples. */

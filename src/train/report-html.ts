@@ -1,5 +1,5 @@
 /** `report.html`: the report as one page that needs nothing from outside. */
-import { formatBytes, formatCount, formatDuration, formatFigure } from "../base/units.ts";
+import { formatBytes, formatCount, formatDifference, formatDuration, formatFigure } from "../base/units.ts";
 import type { RecordedEvent } from "./events.ts";
 import type { Report } from "./report.ts";
 
@@ -44,7 +44,18 @@ ${sampleTable(report)}
     ["parameters", `${formatCount(report.trainableParameters)} trained of ${formatCount(report.totalParameters)}`],
     ["tokens", `${formatCount(training.tokens)}, ${formatCount(training.labelledTokens)} of them trained on`],
     ["time", `${formatDuration(training.seconds)}, ${formatFigure(training.tokensPerSecond)} tokens/s on ${report.device}`],
-    ["memory", `${memory.forecastBytes === null ? "no forecast" : `forecast ${formatBytes(memory.forecastBytes)}`}, peak ${formatBytes(memory.peakBytes)}`],
+    ...(training.forecastSeconds === null || training.forecastTokensPerSecond === null
+      ? []
+      : [
+          [
+            "forecast of the steps",
+            `${formatDuration(training.forecastSeconds)}, ${formatFigure(training.forecastTokensPerSecond)} tokens/s${differenceText(training.forecastSeconds, training.seconds)}`,
+          ] as const,
+        ]),
+    [
+      "memory",
+      `${memory.forecastBytes === null ? "no forecast" : `forecast ${formatBytes(memory.forecastBytes)}`}, peak ${formatBytes(memory.peakBytes)}${memory.forecastBytes === null ? "" : differenceText(memory.forecastBytes, memory.peakBytes)}`,
+    ],
     ...(data.train === null ? [] : [["training data", summaryText(data.train)] as const]),
     ...(data.validation === null ? [] : [["held-out data", summaryText(data.validation)] as const]),
   ])}</table>
@@ -99,6 +110,11 @@ ${held.map(([step, loss]) => `<circle cx="${x(step).toFixed(1)}" cy="${y(loss).t
 <text x="${left - 6}" y="${top + 8}" text-anchor="end">${formatFigure(high)}</text><text x="${left - 6}" y="${height - bottom}" text-anchor="end">${formatFigure(low)}</text>
 <text x="${left}" y="${height - 6}">0</text><text x="${width - 8}" y="${height - 6}" text-anchor="end">step ${maxStep}</text></svg>
 <p class="soft">Thin: training loss of each step. Strong: loss on held-out examples.</p>`;
+}
+
+/** How far a forecast was off, in brackets. */
+function differenceText(forecast: number, actual: number): string {
+  return actual > 0 ? ` (forecast ${formatDifference(forecast / actual - 1)})` : "";
 }
 
 function lastName(path: string): string {

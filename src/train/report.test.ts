@@ -44,6 +44,16 @@ const events: RecordedEvent[] = [
     time: 0,
   },
   { type: "data", train: summary, validation: null, time: 0 },
+  {
+    type: "forecast",
+    peakBytes: 4e8,
+    availableBytes: 8e9,
+    parts: { weights: 1e8, trainables: 5e7, optimiser: 5e7, activations: 5e7, logits: 5e7, workspace: 1e8 },
+    microStepSeconds: 2,
+    tokensPerSecond: 44,
+    totalSeconds: 9,
+    time: 0,
+  },
   { type: "samples", when: "before", step: 0, samples: [{ prompt: "<script>", answer: "no", reference: "yes" }], time: 0 },
   evaluation(0, 3, false),
   step(1, 3),
@@ -73,7 +83,19 @@ describe("report", () => {
       labelledTokens: 160,
       seconds: 8,
       tokensPerSecond: 50,
+      forecastSeconds: 9,
+      forecastTokensPerSecond: 44,
     });
+  });
+
+  test("the forecast of a run that ended early counts for the steps that were done", () => {
+    const short = buildReport(
+      events.filter((event) => event.type !== "step" || event.step <= 2),
+      { reason: "patience", keptStep: 2, peakBytes: 5e8 },
+    );
+    expect(short.training.forecastSeconds).toBe(4.5);
+    expect(reportPage(short, events)).toContain("4.5 s, 44.0 tokens/s (forecast +13 %)");
+    expect(buildReport([], { reason: "complete", keptStep: 0, peakBytes: 1 }).training.forecastSeconds).toBeNull();
   });
 
   test("answers stand side by side", () => {

@@ -25,8 +25,12 @@ export interface Report {
     readonly lastLoss: number | null;
     readonly tokens: number;
     readonly labelledTokens: number;
+    /** Of the optimiser steps alone. */
     readonly seconds: number;
     readonly tokensPerSecond: number;
+    /** What the forecast said for the steps that were done. */
+    readonly forecastSeconds: number | null;
+    readonly forecastTokensPerSecond: number | null;
   };
   readonly memory: { readonly forecastBytes: number | null; readonly parts: MemoryParts | null; readonly peakBytes: number };
   readonly data: { readonly train: DataSummary | null; readonly validation: DataSummary | null };
@@ -71,6 +75,8 @@ export function buildReport(events: readonly RecordedEvent[], ending: Ending): R
       labelledTokens: total((event) => event.labelledTokens),
       seconds,
       tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
+      forecastSeconds: forecast && started ? (forecast.totalSeconds * steps.length) / started.totalSteps : null,
+      forecastTokensPerSecond: forecast?.tokensPerSecond ?? null,
     },
     memory: { forecastBytes: forecast?.peakBytes ?? null, parts: forecast?.parts ?? null, peakBytes: ending.peakBytes },
     data: { train: find("data")?.train ?? null, validation: find("data")?.validation ?? null },

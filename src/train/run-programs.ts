@@ -1,5 +1,6 @@
 /** The programs of a run as graphs, without opening anything: what forecasts of memory and time walk through. */
 import type { StorageDtype } from "../core/dtype.ts";
+import type { Bindings } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { generationGraph } from "../generate/generation-graph.ts";
 import type { Architecture } from "../models/architecture.ts";
@@ -60,6 +61,7 @@ export class RunForecaster {
   readonly #architecture: Architecture;
   readonly #weights: (parameter: string) => WeightLocation;
   readonly #models: Map<string, OnnxModel> = new Map();
+  readonly #walks: Map<OnnxModel, Map<string, ProgramMemory>> = new Map();
   readonly #methods: Map<AdaptationMethod, number> = new Map();
 
   /** @param storage the element type of each frozen weight. */
@@ -72,13 +74,17 @@ export class RunForecaster {
     const { method, batch, validation, answers, recompute, accumulation } = setting;
     const { vocabSize: vocabulary } = this.#architecture;
     const trained = this.#trained(setting);
-    const walk = (model: OnnxModel, size: BatchSize, packs = false): ProgramMemory =>
-      programMemory(model, { bindings: bindingsOf(size, setting.longestRow), packs, vocabulary });
+    const walk = (model: OnnxModel, size: BatchSize, packs = false): ProgramMemory => this.#walk(model, bindingsOf(size, setting.longestRow), packs);
     const sizes = [...method.tensors.values()].map(({ shape }) => bytesOf(shape));
     return runMemory({
       step: walk(this.#step(setting), batch, setting.packs && !recompute),
       update: walk(this.#update(setting), batch),
-      ...(accumulation > 1 && { accumulation: walk(this.#model("accumulation", setting, () => accumulationGraph(trained)), batch) }),
+      ...(accumulation > 1 && {
+        accumulation: walk(
+          this.#model("accumulation", setting, () => accumulationGraph(trained)),
+          batch,
+        ),
+      }),
       ...(validation && { evaluation: walk(this.#evaluation(setting), validation) }),
       ...(answers && { generation: this.#generation(setting, answers) }),
       trainableBytes: trained.reduce((sum, { shape }) => sum + bytesOf(shape), 0),
@@ -117,11 +123,18 @@ export class RunForecaster {
   /** Memory of reading the prompts, and the cache as it is in the end. */
   #generation(setting: RunSetting, { rows, promptTokens, newTokens }: AnswerSize): ProgramMemory {
     const model = this.#model("generation", setting, () => generationGraph(this.#architecture, setting.method).outputs);
-    const at = (T: number, P: number): ProgramMemory => {
-      const symbols = { B: rows, N: rows, T, P };
-      return programMemory(model, { bindings: new Map(Object.entries(symbols)) });
-    };
+    const at = (T: number, P: number): ProgramMemory => this.#walk(model, new Map(Object.entries({ B: rows, N: rows, T, P })));
     return { ...at(promptTokens, 0), outputBytes: at(1, promptTokens + newTokens).outputBytes };
+  }
+
+  /** Programs that a change of the setting leaves as they are need not be walked again. */
+  #walk(model: OnnxModel, bindings: Bindings, packs = false): ProgramMemory {
+    const walks = this.#walks.get(model) ?? new Map<string, ProgramMemory>();
+    this.#walks.set(model, walks);
+    const key = `${[...bindings].join(" ")} ${packs}`;
+    let memory = walks.get(key);
+    if (memory === undefined) walks.set(key, (memory = programMemory(model, { bindings, packs, vocabulary: this.#architecture.vocabSize })));
+    return memory;
   }
 
   #trained(setting: RunSetting): TrainedTensor[] {

@@ -15,6 +15,8 @@ export interface RunSubject {
   readonly device: string;
   readonly threads: number;
   readonly memory: MemoryPlan;
+  /** Time that adding up gradients and updating takes, as a part of that of the micro-steps; nothing where it is absent. */
+  readonly updateShare?: number;
   readonly train: BatchSource;
   readonly validation?: EpochPlan;
   readonly trainSummary: DataSummary;
