@@ -80,9 +80,24 @@ async function measure(scenario: ForecastScenario): Promise<string> {
   const measured = await ask<Measurement>(
     "run",
     JSON.stringify({
-      ...{ model: folder, data, validation, output, method, rank, recompute, packing, maxLength: length, batchSize: batch, threads: Number(values.threads) },
-      ...{ packWeights: pack, trainOn: labelled === 1 ? "all" : "answers", gradientAccumulation: accumulation, device: "cpu" },
-      ...{ samples: 1, sampleTokens: 8, memoryLimit: totalmem() },
+      model: folder,
+      data,
+      validation,
+      output,
+      method,
+      rank,
+      recompute,
+      packing,
+      maxLength: length,
+      batchSize: batch,
+      threads: Number(values.threads),
+      packWeights: pack,
+      trainOn: labelled === 1 ? "all" : "answers",
+      gradientAccumulation: accumulation,
+      device: "cpu",
+      samples: 1,
+      sampleTokens: 8,
+      memoryLimit: totalmem(),
     }),
   );
   const after = await ask<MachineFigures>("machine", values.threads);

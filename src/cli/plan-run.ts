@@ -58,7 +58,11 @@ function requestOf(options: PlanRunOptions, context: number): PlanRequest {
   const { rank, batchSize, gradientAccumulation, recompute, packWeights, pretrain } = options;
   return {
     method: pretrain || options.method === "full" ? "full" : "lora",
-    ...{ rank, batchSize, gradientAccumulation, recompute, packWeights },
+    rank,
+    batchSize,
+    gradientAccumulation,
+    recompute,
+    packWeights,
     maxLength: Math.min(options.maxLength ?? USUAL_LENGTH, context),
     labelled: pretrain ? 1 : options.labelled,
     loraDropout: 0,

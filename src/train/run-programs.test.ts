@@ -9,13 +9,24 @@ import { type PlannedMethod, plannedMethod, type RunSizes, settingOf } from "./r
 
 const CONFIGS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   llama: {
-    ...{ model_type: "llama", hidden_size: 64, intermediate_size: 172, num_hidden_layers: 3, num_attention_heads: 8, num_key_value_heads: 4 },
-    ...{ vocab_size: 2000, tie_word_embeddings: true },
+    model_type: "llama",
+    hidden_size: 64,
+    intermediate_size: 172,
+    num_hidden_layers: 3,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    vocab_size: 2000,
+    tie_word_embeddings: true,
   },
   gpt2: { model_type: "gpt2", n_embd: 64, n_layer: 3, n_head: 4, n_positions: 512, vocab_size: 2000 },
   gpt_neox: {
-    ...{ model_type: "gpt_neox", hidden_size: 64, num_hidden_layers: 3, num_attention_heads: 4, intermediate_size: 256, vocab_size: 2000 },
-    ...{ max_position_embeddings: 512 },
+    model_type: "gpt_neox",
+    hidden_size: 64,
+    num_hidden_layers: 3,
+    num_attention_heads: 4,
+    intermediate_size: 256,
+    vocab_size: 2000,
+    max_position_embeddings: 512,
   },
 };
 

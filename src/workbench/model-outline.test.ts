@@ -5,8 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { outlineModel } from "./model-outline.ts";
 
 const config = {
-  ...{ model_type: "llama", hidden_size: 64, intermediate_size: 172, num_hidden_layers: 2, num_attention_heads: 8, vocab_size: 300 },
-  ...{ tie_word_embeddings: true, torch_dtype: "bfloat16" },
+  model_type: "llama",
+  hidden_size: 64,
+  intermediate_size: 172,
+  num_hidden_layers: 2,
+  num_attention_heads: 8,
+  vocab_size: 300,
+  tie_word_embeddings: true,
+  torch_dtype: "bfloat16",
 };
 
 let folder = "";
