@@ -27,7 +27,8 @@ function heading({ model, modelType, parameterCount, machine }: PlanSubject): st
   const arithmetic = `${formatFigure(machine.products.NT.flopsPerSecond / 1e9)} GFLOP/s in products`;
   const memory = `${formatFigure(machine.rowProductBytesPerSecond / 1e9)} GB/s from memory`;
   const threads = machine.device === "cpu" ? ` with ${machine.threads} thread${machine.threads === 1 ? "" : "s"}` : "";
-  return `${model} (${modelType}), ${formatCount(parameterCount)} parameters\n${machine.device}${threads}: ${arithmetic}, ${memory}`;
+  const figures = `${model} (${modelType}), ${formatCount(parameterCount)} parameters\n${machine.device}${threads}: ${arithmetic}, ${memory}`;
+  return machine.device === "cpu" ? figures : `${figures}\nMemory is forecast for a run on the CPU; on ${machine.device} most of it lies on the device.`;
 }
 
 /** @param comparing only the table of methods is asked for. */

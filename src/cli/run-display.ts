@@ -107,6 +107,9 @@ export class RunDisplay {
       `done: ${event.step} steps in ${formatDuration(event.seconds)}${event.reason === "patience" ? ", stopped early" : ""}; the weights of step ${event.keptStep} are kept\n`,
     );
     out(`memory: ${event.forecastBytes === null ? "" : `forecast ${formatBytes(event.forecastBytes)}, `}peak ${formatBytes(event.peakBytes)}\n`);
+    if (event.forecastTokensPerSecond !== null) {
+      out(`speed:  forecast ${formatFigure(event.forecastTokensPerSecond)} tokens/s, steps did ${formatFigure(event.tokensPerSecond)} tokens/s\n`);
+    }
     if (event.lossBefore !== null && event.lossAfter !== null) {
       const { lossBefore, lossAfter, bitsPerByteBefore, bitsPerByteAfter } = event;
       out(
