@@ -10,18 +10,24 @@ export interface Rate {
   readonly bytesPerSecond: number;
 }
 
+/** A product takes its share of all three: dividing the work among threads, arithmetic, and packing of its operands. */
+export interface ProductFigures {
+  readonly seconds: number;
+  readonly flopsPerSecond: number;
+  readonly bytesPerSecond: number;
+}
+
 export interface MachineFigures {
   readonly device: string;
   readonly threads: number;
-  /** A product takes flops / flopsPerSecond + bytes / bytesPerSecond: its arithmetic, and the packing of its operands. */
-  readonly products: Readonly<Record<Exclude<Orientation, "TT">, { readonly flopsPerSecond: number; readonly bytesPerSecond: number }>>;
+  readonly products: Readonly<Record<Exclude<Orientation, "TT">, ProductFigures>>;
   /** Bytes of a matrix per second that is multiplied by a single row: what writing a token is bound by. */
   readonly rowProductBytesPerSecond: number;
   /** Of sums and products element by element, from small tensors to large ones. */
   readonly elementwise: readonly Rate[];
   readonly softmaxBytesPerSecond: number;
-  /** Of transpositions, slices and their like. */
-  readonly movementBytesPerSecond: number;
+  /** Of transpositions, slices and their like, from small tensors to large ones. */
+  readonly movement: readonly Rate[];
   /** Of outputs that come in new memory, as the cache does with every token: each page is cleared before it is written. */
   readonly freshBytesPerSecond: number;
   /** Of an operator with nothing to do. */
@@ -38,9 +44,9 @@ export const USUAL_MACHINE: MachineFigures = {
   device: "cpu",
   threads: 2,
   products: {
-    NN: { flopsPerSecond: 170e9, bytesPerSecond: 36e9 },
-    NT: { flopsPerSecond: 175e9, bytesPerSecond: 25e9 },
-    TN: { flopsPerSecond: 165e9, bytesPerSecond: 10e9 },
+    NN: { seconds: 5e-6, flopsPerSecond: 170e9, bytesPerSecond: 36e9 },
+    NT: { seconds: 5e-6, flopsPerSecond: 175e9, bytesPerSecond: 25e9 },
+    TN: { seconds: 5e-6, flopsPerSecond: 165e9, bytesPerSecond: 10e9 },
   },
   rowProductBytesPerSecond: 22e9,
   elementwise: [
@@ -50,7 +56,10 @@ export const USUAL_MACHINE: MachineFigures = {
     { bytes: 1e8, bytesPerSecond: 11e9 },
   ],
   softmaxBytesPerSecond: 20e9,
-  movementBytesPerSecond: 20e9,
+  movement: [
+    { bytes: 6e4, bytesPerSecond: 4e9 },
+    { bytes: 2e6, bytesPerSecond: 25e9 },
+  ],
   freshBytesPerSecond: 2e9,
   secondsPerOperator: 1.2e-6,
   secondsPerTensor: 7e-6,

@@ -8,14 +8,14 @@ import { programWork } from "./work.ts";
 const free: MachineFigures = {
   ...USUAL_MACHINE,
   products: {
-    NN: { flopsPerSecond: Infinity, bytesPerSecond: Infinity },
-    NT: { flopsPerSecond: Infinity, bytesPerSecond: Infinity },
-    TN: { flopsPerSecond: Infinity, bytesPerSecond: Infinity },
+    NN: { seconds: 0, flopsPerSecond: Infinity, bytesPerSecond: Infinity },
+    NT: { seconds: 0, flopsPerSecond: Infinity, bytesPerSecond: Infinity },
+    TN: { seconds: 0, flopsPerSecond: Infinity, bytesPerSecond: Infinity },
   },
   rowProductBytesPerSecond: Infinity,
   elementwise: [{ bytes: 1, bytesPerSecond: Infinity }],
   softmaxBytesPerSecond: Infinity,
-  movementBytesPerSecond: Infinity,
+  movement: [{ bytes: 1, bytesPerSecond: Infinity }],
   secondsPerOperator: 0,
   secondsPerTensor: 0,
 };
@@ -39,9 +39,9 @@ describe("work", () => {
     const { nodes, flops, tensors } = programWork(model, T);
     expect(nodes).toEqual([{ kind: "product", orientation: "NT", flops: 2 * 10 * 20 * 30, bytes: 4 * (200 + 600 + 300), rows: 10 }]);
     expect([flops, tensors]).toEqual([12_000, 3]);
-    expect(programSeconds({ nodes, flops, tensors }, { ...free, products: { ...free.products, NT: { flopsPerSecond: 1000, bytesPerSecond: 100 } } })).toBe(
-      12 + 44,
-    );
+    expect(
+      programSeconds({ nodes, flops, tensors }, { ...free, products: { ...free.products, NT: { seconds: 7, flopsPerSecond: 1000, bytesPerSecond: 100 } } }),
+    ).toBe(7 + 12 + 44);
   });
 
   test("a transposed first operand has its depth in front", () => {

@@ -15,17 +15,17 @@ function nodeSeconds(work: NodeWork, machine: MachineFigures): number {
   switch (work.kind) {
     case "product": {
       if (work.rows === 1) return work.bytes / machine.rowProductBytesPerSecond;
-      const { flopsPerSecond, bytesPerSecond } = machine.products[work.orientation === "TT" ? "TN" : work.orientation];
-      return work.flops / flopsPerSecond + work.bytes / bytesPerSecond;
+      const { seconds, flopsPerSecond, bytesPerSecond } = machine.products[work.orientation === "TT" ? "TN" : work.orientation];
+      return seconds + work.flops / flopsPerSecond + work.bytes / bytesPerSecond;
     }
     case "elementwise":
       return work.bytes / rateAt(machine.elementwise, work.bytes);
     case "softmax":
       return work.bytes / machine.softmaxBytesPerSecond;
     case "movement":
-      return work.bytes / machine.movementBytesPerSecond;
+      return work.bytes / rateAt(machine.movement, work.bytes);
     case "scatter":
-      return (work.bytes * SCATTER_SLOWNESS) / machine.movementBytesPerSecond;
+      return (work.bytes * SCATTER_SLOWNESS) / rateAt(machine.movement, work.bytes);
     case "still":
       return 0;
   }

@@ -1,6 +1,6 @@
 /** Times graphs that resemble a training step on an engine: two seconds that tell how fast this machine is. */
 import { floats } from "../core/dtype.ts";
-import type { MachineFigures } from "../plan/machine.ts";
+import type { MachineFigures, ProductFigures } from "../plan/machine.ts";
 import type { Engine, Program, Resident } from "./engine.ts";
 import { crossingGraph, elementwiseGraph, productGraph, softmaxGraph, type TimedGraph, transposeGraph } from "./machine-graphs.ts";
 
@@ -8,20 +8,24 @@ import { crossingGraph, elementwiseGraph, productGraph, softmaxGraph, type Timed
 const ROUNDS = 6;
 const FLOAT = 4; // bytes
 
-/** Width of a typical small model's layer, tokens of a micro-batch, and the rank of an adapter. */
-const [TOKENS, WIDTH, RANK] = [512, 1024, 16];
+/** Tokens of a micro-batch, width of a typical layer, rank of an adapter, and width of a very small model. */
+const [TOKENS, WIDTH, RANK, SMALL] = [512, 1024, 16, 64];
 
 /** The figures of the machine as `engine` uses it: of several rounds the fastest counts, which nobody disturbed. */
 export async function probeMachine(engine: Engine): Promise<MachineFigures> {
   const seconds = (timed: TimedGraph): Promise<number> => timeGraph(engine, timed);
   const secondsPerOperator = await seconds(elementwiseGraph(16, 1000));
-  const product = async (transA: boolean, transB: boolean): Promise<{ flopsPerSecond: number; bytesPerSecond: number }> => {
+  const product = async (transA: boolean, transB: boolean): Promise<ProductFigures> => {
     // Gradients of weights multiply over the tokens, all others over the width.
     const [wide, thin] = [[TOKENS, WIDTH, WIDTH] as const, transA ? ([RANK, TOKENS, WIDTH] as const) : ([TOKENS, WIDTH, RANK] as const)];
-    return solve(
-      { ...amounts(wide), seconds: (await seconds(productGraph(transA, transB, wide, 3))) - secondsPerOperator },
-      { ...amounts(thin), seconds: (await seconds(productGraph(transA, transB, thin, 40))) - secondsPerOperator },
-    );
+    const timed = async (dims: readonly [number, number, number], count: number): Promise<Timed> => ({
+      ...amounts(dims),
+      seconds: (await seconds(productGraph(transA, transB, dims, count))) - secondsPerOperator,
+    });
+    const rates = solve(await timed(wide, 3), await timed(thin, 40));
+    const small = await timed([TOKENS, SMALL, SMALL], 100);
+    const explained = small.flops / rates.flopsPerSecond + small.bytes / rates.bytesPerSecond;
+    return { seconds: Math.max(0, small.seconds - explained), ...rates };
   };
   const rate = async (bytes: number, timed: TimedGraph): Promise<number> => bytes / Math.max((await seconds(timed)) - secondsPerOperator, 1e-9);
   const elementwise = [];
@@ -35,7 +39,15 @@ export async function probeMachine(engine: Engine): Promise<MachineFigures> {
     elementwise.push({ bytes, bytesPerSecond: await rate(bytes, elementwiseGraph(elements, count)) });
   }
   const matrix = 4096;
-  const [heads, headWidth] = [9, 64];
+  const movement = [];
+  for (const [width, count] of [
+    [8, 200],
+    [64, 40],
+  ] as const) {
+    const heads = 8;
+    const bytes = 2 * FLOAT * TOKENS * heads * width;
+    movement.push({ bytes, bytesPerSecond: await rate(bytes, transposeGraph([4, TOKENS / 4, heads, width], count)) });
+  }
   const fresh = 2 ** 19;
   const secondsPerCrossing = await seconds(crossingGraph(128, 16));
   return {
@@ -45,7 +57,7 @@ export async function probeMachine(engine: Engine): Promise<MachineFigures> {
     rowProductBytesPerSecond: await rate(FLOAT * matrix ** 2, productGraph(false, true, [1, matrix, matrix], 1)),
     elementwise,
     softmaxBytesPerSecond: await rate(2 * FLOAT * TOKENS * TOKENS, softmaxGraph([TOKENS, TOKENS], 20)),
-    movementBytesPerSecond: await rate(2 * FLOAT * TOKENS * heads * headWidth, transposeGraph([1, TOKENS, heads, headWidth], 40)),
+    movement,
     secondsPerOperator,
     secondsPerTensor: secondsPerCrossing / 2,
     freshBytesPerSecond: (FLOAT * fresh) / Math.max((await seconds(crossingGraph(16, fresh))) - secondsPerCrossing, 1e-9),
