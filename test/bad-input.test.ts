@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import { LORA_DEFAULTS } from "../src/peft/lora-config.ts";
 import { lora } from "../src/peft/lora.ts";
 import { newAdapter } from "../src/workbench/adapter.ts";

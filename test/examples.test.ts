@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import { runNode } from "./run-program.ts";
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import type { RecordedEvent } from "../src/train/events.ts";
 import type { Report } from "../src/train/report.ts";
 
