@@ -31,8 +31,27 @@ test("the archive holds the program, its types, its papers, recipes, model and e
   const named = [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)].map((path) =>
     path.replace(/^\.\//, ""),
   );
-  for (const path of [...named, "README.md", "LICENSE", "CHANGELOG.md", "ARCHITECTURE.md", "docs/cli.md", "package.json", "recipes/pebble.yaml", "models/pebble/model.safetensors", "datasets/fairytale-qa/train.jsonl"]) expect(paths).toContain(path);
-  expect(paths.filter((path) => !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$|^recipes\/[\w-]+\.yaml$|^(?:models|datasets)\/[\w-]+\/[\w.-]+\.(?:md|jsonl?|safetensors)$/.test(path))).toEqual([]);
+  for (const path of [
+    ...named,
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "ARCHITECTURE.md",
+    "docs/cli.md",
+    "package.json",
+    "recipes/pebble.yaml",
+    "models/pebble/model.safetensors",
+    "datasets/fairytale-qa/train.jsonl",
+  ])
+    expect(paths).toContain(path);
+  expect(
+    paths.filter(
+      (path) =>
+        !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$|^recipes\/[\w-]+\.yaml$|^(?:models|datasets)\/[\w-]+\/[\w.-]+\.(?:md|jsonl?|safetensors)$/.test(
+          path,
+        ),
+    ),
+  ).toEqual([]);
   expect(paths.filter((path) => path.includes(".test."))).toEqual([]);
 });
 
