@@ -131,10 +131,14 @@ async function* joinSubject(
 
 function requireBatch(rows: number, train: ExampleSet, { batchSize, contextLength }: PretrainOptions): void {
   if (rows >= batchSize) return;
-  throw new GiantError("data", `the corpus gives ${train.summary.tokens} tokens, ${rows} sequence${rows === 1 ? "" : "s"} of at most ${contextLength}; one batch needs ${batchSize}`, {
-    hint: "Give more text, or lower --batch-size or --context-length.",
-    facts: { tokens: train.summary.tokens, rows, batchSize, contextLength },
-  });
+  throw new GiantError(
+    "data",
+    `the corpus gives ${train.summary.tokens} tokens, ${rows} sequence${rows === 1 ? "" : "s"} of at most ${contextLength}; one batch needs ${batchSize}`,
+    {
+      hint: "Give more text, or lower --batch-size or --context-length.",
+      facts: { tokens: train.summary.tokens, rows, batchSize, contextLength },
+    },
+  );
 }
 
 function stepsFor(tokens: number, train: ExampleSet, stepsPerEpoch: number): number {
