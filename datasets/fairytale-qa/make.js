@@ -66,7 +66,7 @@ const parts = { train: new Map(), validation: new Map() };
 for (const row of rows) {
   const found = passageOf(row);
   if (found === undefined) continue;
-  const user = `${found.passage}\n${row.question.trim()}`;
+  const user = `${found.passage} ${row.question.trim()}`;
   const record = {
     messages: [
       { role: "user", content: user },
