@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import { LORA_DEFAULTS } from "../src/peft/lora-config.ts";
 import { lora } from "../src/peft/lora.ts";
 import { newAdapter } from "../src/workbench/adapter.ts";
@@ -52,15 +52,20 @@ const generate = (...more: readonly string[]): string[] => withDefaults("generat
 
 const listing = (): string[] => readdirSync(scratch, { recursive: true, encoding: "utf8" }).toSorted();
 
-/** One error line and at most one hint; nothing on standard output; the folder as it was. */
+/** One error line and at most one hint; nothing on standard output, or what `out` allows; the folder as it was. */
 async function expectRefusal(
   args: readonly string[],
   message: RegExp,
-  { code = 1, ...how }: { readonly code?: number; readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {},
+  {
+    code = 1,
+    out = /^$/,
+    ...how
+  }: { readonly code?: number; readonly out?: RegExp; readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {},
 ): Promise<void> {
   const before = listing();
   const found = await cli(args, how);
-  expect({ code: found.code, out: found.out }, found.err).toEqual({ code, out: "" });
+  expect(found.code, found.err).toBe(code);
+  expect(found.out).toMatch(out);
   expect(found.err).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
   expect(found.err).toMatch(message);
   expect(listing()).toEqual(before);
@@ -310,6 +315,35 @@ describe("runs that were tampered with are not gone on with", () => {
     writeFileSync(path, damage(readFileSync(path)));
     await expectRefusal(["tune", "--resume", "--output", begun], message, { code });
   });
+});
+
+describe("text to pretrain on", () => {
+  const text = join(scratch, "text.txt");
+  const pretrain = (...more: readonly string[]): string[] =>
+    withDefaults("pretrain", { "--data": text, "--output": output, "--preset": "400K", "--context-length": "64", "--device": "cpu", "--max-steps": "2" }, more);
+  const story = (n: number): string => `There were ${n} foxes and a crow. The crow had cheese.\n<|endoftext|>\n`;
+  const many = Array.from({ length: 40 }, (_, n) => story(n)).join("");
+
+  test.each<[what: string, content: string | Uint8Array, more: readonly string[], message: RegExp]>([
+    ["that is not UTF-8", Uint8Array.of(65, 10, 66, 0xff), [], /text\.txt:2: byte 3 \(0xff\) is not valid UTF-8/],
+    ["that is empty", "\n \n", [], /text\.txt: /],
+    [
+      "smaller than one batch",
+      story(1) + story(2),
+      ["--vocab-size", "259"],
+      /the corpus gives \d+ tokens, 1 sequence of at most 64; one batch needs 8\nhint: /,
+    ],
+    ["too small for the vocabulary", many, ["--vocab-size", "9000"], /vocabulary of 9000 tokens: the corpus gives only \d+ .*\nhint: Lower --vocab-size/],
+    ["with a vocabulary that has no room for the bytes", many, ["--vocab-size", "100"], /vocabulary of 100 tokens/],
+  ])("%s", async (_, content, more, message) => {
+    writeFileSync(text, content);
+    const usage = /no room/.test(_);
+    await expectRefusal(pretrain(...more), message, { code: usage ? 2 : 1, out: /^(?:learning a vocabulary[^\n]*\n)?$/ });
+    rmSync(text);
+  });
+
+  test("that holds questions and answers", () =>
+    expectRefusal(pretrain("--data", data), /sentences\.jsonl: its records are in the format messages, but plain text was needed\nhint: /));
 });
 
 describe("folders that cannot be written", () => {

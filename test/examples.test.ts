@@ -4,34 +4,28 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { afterAll, expect, test } from "vitest";
 import { runNode } from "./run-program.ts";
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "examples-"));
-const [model, data, output] = [join(scratch, "model"), join(scratch, "sentences.jsonl"), join(scratch, "run")];
+const [model, data, output] = [join(PROJECT, "models", "pebble"), join(PROJECT, "datasets", "fairytale-qa", "train.jsonl"), join(scratch, "run")];
 const example = (name: string): string => join(PROJECT, "examples", name);
 
-beforeAll(async () => {
-  await writeTinyModel(model);
-  await writeSentences(data);
-});
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 test("tune-and-generate tunes, measures and answers; adapter-tensors lists what it learned", async () => {
   const tuned = await runNode([example("tune-and-generate.js"), model, data, output], scratch);
   expect(tuned).toMatchObject({ code: 0, err: "" });
   const losses = [...tuned.out.matchAll(/^step (\d+): ([\d.]+) nats/gm)].map(([, step, loss]) => [Number(step), Number(loss)] as const);
-  expect(losses.map(([step]) => step)).toEqual([0, 20, 40, 60]);
-  expect(losses.at(-1)![1]).toBeLessThan(losses[0]![1] / 4);
+  expect(losses.map(([step]) => step)).toEqual([0, 20, 40]);
+  expect(losses.at(-1)![1]).toBeLessThan(losses[0]![1] - 1);
   expect(tuned.out).toMatch(/\nanswer: \S.*\n$/);
 
   const listed = await runNode([example("adapter-tensors.js"), join(output, "adapter")], scratch);
   expect(listed).toMatchObject({ code: 0, err: "" });
-  expect(listed.out).toMatch(/^ +\d+\.\d{3} {2}F32 \[16, 64\] {2}base_model\.model\.model\.layers\.0\.self_attn\.q_proj\.lora_A\.weight$/m);
-  expect(listed.out).toMatch(/base_model\.model\.lm_head\.weight$/m);
-}, 120_000);
+  expect(listed.out).toMatch(/^ +\d+\.\d{3} {2}F32 \[16, 192\] {2}base_model\.model\.model\.layers\.0\.self_attn\.q_proj\.lora_A\.weight$/m);
+}, 300_000);
 
 test("a mistake ends with one message", async () => {
   const { code, err } = await runNode([example("tune-and-generate.js"), join(scratch, "absent"), data, join(scratch, "nothing")], scratch);

@@ -41,10 +41,7 @@ export function fakeSubject(learner: FakeLearner, changes: Partial<RunSubject> =
 export function fakePlatform(subject: RunSubject, changes: Partial<RunPlatform<TuneOptions>> = {}): RunPlatform<TuneOptions> {
   let ticks = 0;
   return {
-    // eslint-disable-next-line require-yield -- it is open at once
-    open: async function* () {
-      return subject;
-    },
+    open: () => Promise.resolve(subject),
     clock: () => (ticks += 1),
     now: () => 1_700_000_000 + (ticks += 1) / 1000,
     availableMemory: () => 4e9,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import type { RecordedEvent } from "../src/train/events.ts";
 import type { Report } from "../src/train/report.ts";
 
@@ -107,9 +107,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 describe("the main job", () => {
-  test("npm start's demonstration tunes, measures before and after, and its result answers", async () => {
+  test("a model of the user's own is tuned and measured before and after, and the result answers", async () => {
     const output = join(scratch, "demo");
-    const demo = await cli("demo", "--output", output, "--device", "cpu");
+    const options = ["--modules-to-save", "lm_head", "--learning-rate", "0.01", "--batch-size", "16", "--epochs", "8", "--warmup-steps", "10"];
+    const demo = await cli("demo", "--model", model, "--data", data, ...options, "--eval-steps", "50", "--output", output, "--device", "cpu");
     expect(demo).toMatchObject({ code: 0, err: "" });
     const report = JSON.parse(readFileSync(join(output, "report.json"), "utf8")) as Report;
     expect(report.validation.after!.loss).toBeLessThan(0.2 * report.validation.before!.loss);
@@ -117,7 +118,7 @@ describe("the main job", () => {
     const [, chatArguments] = /^chat: {3}npx mini-giants chat (.*)$/m.exec(demo.out)!;
     const chat = await start(["chat", ...chatArguments!.split(" "), "--greedy"], "Ada has a cow. What does it say?\n/exit\n").finished;
     expect(chat).toMatchObject({ code: 0, out: "Moo!\n" });
-    const base = `${output}-model`;
+    const base = model;
     const prompt = ["--prompt", "<|im_start|>user\nBen asks: what colour is snow?<|im_end|>\n<|im_start|>assistant\n", "--greedy", "--max-tokens", "16"];
     const adapted = await cli("generate", "--model", base, "--adapter", join(output, "adapter"), ...prompt);
     expect(adapted).toMatchObject({ code: 0, err: "", out: `${prompt[1]}It is white.` });

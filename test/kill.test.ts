@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Random } from "../src/base/random.ts";
-import { writeSentences, writeTinyModel } from "../src/demo/demo-run.ts";
+import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import type { RecordedEvent } from "../src/train/events.ts";
 
 const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));

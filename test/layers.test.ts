@@ -21,7 +21,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "io", "runtime"],
   generate: ["base", "core", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
   train: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "plan", "io", "runtime", "workbench", "generate"],
-  demo: ["base", "tokenize", "io", "train"],
+  demo: ["io", "train"],
   cli: ["base", "plan", "io", "runtime", "workbench", "generate", "train", "demo"],
 };
 

@@ -48,7 +48,10 @@ test("the main job reaches for nothing: it tunes, measures, writes and answers",
   const folder = mkdtempSync(join(tmpdir(), "offline-"));
   try {
     const output = join(folder, "run");
-    const run = await assertNoOutwardTraffic(process.execPath, [MAIN, "demo", "--output", output, "--device", "cpu"], { cwd: folder, seconds: 180 });
+    const run = await assertNoOutwardTraffic(process.execPath, [MAIN, "demo", "--output", output, "--device", "cpu", "--max-steps", "20"], {
+      cwd: folder,
+      seconds: 180,
+    });
     expect(run.exitCode).toBe(0);
     expect(run.stdout).toContain("loss (nats per token)");
   } finally {

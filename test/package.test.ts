@@ -15,7 +15,7 @@ const MANIFEST = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"))
   readonly imports: Readonly<Record<string, string>>;
 };
 
-test("the archive holds the program, its types and its papers, and no tests, sources or data", () => {
+test("the archive holds the program, its types, its papers, recipes, model and examples to tune on, and no tests or sources", () => {
   // From a copy without scripts: some versions of npm build before they pack whatever they are told, under the feet of other tests.
   const copy = mkdtempSync(join(tmpdir(), "package-"));
   const left = new Set([".git", "node_modules", "golden", "runs", ".cache"]);
@@ -31,8 +31,27 @@ test("the archive holds the program, its types and its papers, and no tests, sou
   const named = [...Object.values(MANIFEST.exports["."]), ...Object.values(MANIFEST.bin), ...Object.values(MANIFEST.imports)].map((path) =>
     path.replace(/^\.\//, ""),
   );
-  for (const path of [...named, "README.md", "LICENSE", "CHANGELOG.md", "ARCHITECTURE.md", "docs/cli.md", "package.json"]) expect(paths).toContain(path);
-  expect(paths.filter((path) => !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$/.test(path))).toEqual([]);
+  for (const path of [
+    ...named,
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "ARCHITECTURE.md",
+    "docs/cli.md",
+    "package.json",
+    "recipes/pebble.yaml",
+    "models/pebble/model.safetensors",
+    "datasets/fairytale-qa/train.jsonl",
+  ])
+    expect(paths).toContain(path);
+  expect(
+    paths.filter(
+      (path) =>
+        !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$|^recipes\/[\w-]+\.yaml$|^(?:models|datasets)\/[\w-]+\/[\w.-]+\.(?:md|jsonl?|safetensors)$/.test(
+          path,
+        ),
+    ),
+  ).toEqual([]);
   expect(paths.filter((path) => path.includes(".test."))).toEqual([]);
 });
 

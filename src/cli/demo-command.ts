@@ -8,8 +8,8 @@ import { runTune } from "./tune-command.ts";
 /** Tuning's options, of which none is required. */
 const DEMO_OPTIONS: OptionTable<TuneOptions> = {
   ...TUNE_OPTIONS,
-  model: { ...TUNE_OPTIONS.model, required: false, defaultText: "a very small one that is made on the spot" },
-  data: { ...TUNE_OPTIONS.data, required: false, defaultText: "a few hundred sentences that are made on the spot" },
+  model: { ...TUNE_OPTIONS.model, required: false, defaultText: "pebble, which comes with the package" },
+  data: { ...TUNE_OPTIONS.data, required: false, defaultText: "questions about stories, which come with the package" },
   output: { ...TUNE_OPTIONS.output, required: false, defaultText: "runs/demo-1, or the next number that is free" },
 };
 
@@ -23,6 +23,6 @@ export const demoCommand: Command<TuneOptions> = {
   async run(given, context) {
     const { demoInputs, freeRunFolder } = await import("../demo/demo-run.ts");
     const output = given.output ?? (await freeRunFolder(resolve("runs")));
-    return await runTune({ ...(await demoInputs(given, output)), output }, context);
+    return await runTune({ ...demoInputs(given), output }, context);
   },
 };

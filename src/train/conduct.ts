@@ -83,7 +83,11 @@ export async function* conduct<O extends RunOptions>(
 }
 
 /** Passes on what opening says; a signal ends it before anything is written. */
-async function* openUnlessStopped(opening: AsyncGenerator<TrainEvent, RunSubject>, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent, RunSubject> {
+async function* openUnlessStopped(
+  opening: Promise<RunSubject> | AsyncGenerator<TrainEvent, RunSubject>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<TrainEvent, RunSubject> {
+  if (opening instanceof Promise) return await opening;
   for (;;) {
     const next = await opening.next();
     if (next.done === true) return next.value;

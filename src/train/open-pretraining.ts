@@ -68,7 +68,7 @@ async function readParts(options: PretrainOptions): Promise<Parts> {
     return { corpus, train: corpus.documents, held: held.documents, heldSource: wanted.path };
   }
   const split = splitRecords(corpus.documents, wanted.kind === "fraction" ? wanted.fraction : 0, options.seed);
-  return { corpus, train: split.train, held: split.validation, heldSource: options.data.join(", ") };
+  return { corpus, train: split.train, held: split.validation, heldSource: namesOf(options.data) };
 }
 
 async function* joinSubject(
@@ -120,7 +120,7 @@ async function* joinSubject(
     },
     train: source,
     ...(held.examples.length > 0 ? { validation: { ...batchesOf(held.examples, passes, padId), bytes: heldText.bytes } } : {}),
-    trainSummary: summaryOf(options.data.join(", "), train),
+    trainSummary: summaryOf(namesOf(options.data), train),
     validationSummary: held.examples.length > 0 ? summaryOf(parts.heldSource, held) : null,
     ...(options.tokens === undefined ? {} : { totalSteps: stepsFor(options.tokens, train, stepsOf(source.epoch(0), options.gradientAccumulation)) }),
     sampleSteps: options.samples > 0 ? options.sampleSteps : 0,
@@ -136,10 +136,14 @@ async function* joinSubject(
 
 function requireBatch(rows: number, train: ExampleSet, { batchSize, contextLength }: PretrainOptions): void {
   if (rows >= batchSize) return;
-  throw new GiantError("data", `the corpus gives ${train.summary.tokens} tokens, ${rows} sequences of at most ${contextLength}; one batch needs ${batchSize}`, {
-    hint: "Give more text, or lower --batch-size or --context-length.",
-    facts: { tokens: train.summary.tokens, rows, batchSize, contextLength },
-  });
+  throw new GiantError(
+    "data",
+    `the corpus gives ${train.summary.tokens} tokens, ${rows} sequence${rows === 1 ? "" : "s"} of at most ${contextLength}; one batch needs ${batchSize}`,
+    {
+      hint: "Give more text, or lower --batch-size or --context-length.",
+      facts: { tokens: train.summary.tokens, rows, batchSize, contextLength },
+    },
+  );
 }
 
 function stepsFor(tokens: number, train: ExampleSet, stepsPerEpoch: number): number {
@@ -171,6 +175,10 @@ function warningsOf({ corpus }: Parts, held: ExampleSet): RunSubject["warnings"]
   if (held.examples.length === 0)
     warnings.push({ message: "no document is held out: nothing is measured before and after", hint: "Set --validation, or give more documents." });
   return warnings;
+}
+
+function namesOf(paths: readonly string[]): string {
+  return paths.map((path) => basename(path)).join(", ");
 }
 
 function summaryOf(file: string, { summary }: ExampleSet): DataSummary {

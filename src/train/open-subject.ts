@@ -17,7 +17,7 @@ import { fingerprintsOf } from "../workbench/fingerprints.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { saveAdapter } from "../workbench/save-adapter.ts";
-import type { DataSummary, TrainEvent } from "./events.ts";
+import type { DataSummary } from "./events.ts";
 import { BUCKET, batchesOf, graphSubject, largestOf } from "./graph-subject.ts";
 import type { TuneOptions } from "./tune-options.ts";
 import { validationOf } from "./validation-option.ts";
@@ -27,7 +27,7 @@ import type { SamplePrompt, RunSubject } from "./run-subject.ts";
 const USUAL_LENGTH = 512;
 
 /** Opens everything but the weights; closes again what was opened when something does not fit. */
-export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEvent, RunSubject> {
+export async function openSubject(options: TuneOptions): Promise<RunSubject> {
   const model = await openModel(options.model);
   const tokenizer = openTokenizer(model);
   const method = methodOf(options, model);

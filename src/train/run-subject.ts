@@ -44,8 +44,8 @@ export interface RunSubject {
 
 /** What a run needs from the machine. */
 export interface RunPlatform<O> extends Machine {
-  /** Opens what the run works on; says meanwhile what it is at, where that takes long. */
-  open(options: O): AsyncGenerator<TrainEvent, RunSubject>;
+  /** Opens what the run works on; where that takes long, it says meanwhile what it is at. */
+  open(options: O): Promise<RunSubject> | AsyncGenerator<TrainEvent, RunSubject>;
 }
 
 /** Clocks and memory. */

@@ -1,5 +1,5 @@
 /** Questions and answers that a very small model can learn in a minute, as chat messages. */
-import type { Random } from "../base/random.ts";
+import type { Random } from "../../src/base/random.ts";
 
 const NAMES = [
   "Ada",

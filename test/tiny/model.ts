@@ -1,7 +1,7 @@
 /** A llama model small enough to be made and tuned while one waits: random weights, and a tokenizer of single bytes. */
-import { Random } from "../base/random.ts";
-import { byteSpellings } from "../tokenize/byte-level.ts";
-import { BASE_SPECIAL_TOKENS, byteLevelJson, tokenizerConfig } from "../tokenize/tokenizer-files.ts";
+import { Random } from "../../src/base/random.ts";
+import { byteSpellings } from "../../src/tokenize/byte-level.ts";
+import { BASE_SPECIAL_TOKENS, byteLevelJson, tokenizerConfig } from "../../src/tokenize/tokenizer-files.ts";
 
 export const TINY_CONFIG = {
   architectures: ["LlamaForCausalLM"],
