@@ -69,10 +69,11 @@ export function formatCount(count: number): string {
   return String(Math.round(count));
 }
 
-/** A large number with three significant digits and its power of ten: `5.76e23`. */
+/** An amount over many magnitudes, with three significant digits and a power of ten from a million on: `5.76e23`. */
 export function formatPower(value: number): string {
+  if (value < 1e6) return formatCount(value);
   const [figure, power] = value.toExponential(2).split("e+");
-  return power === undefined ? value.toExponential(2) : `${trimZeros(figure!)}e${power}`;
+  return `${trimZeros(figure!)}e${power}`;
 }
 
 /** Reads a count: `1000`, `10k`, `1.5M`, `2B`, `1.4T`, `5.76e23`; throws a usage error otherwise. */

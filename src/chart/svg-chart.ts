@@ -68,7 +68,8 @@ function draw(chart: Chart): SvgElement {
     marks: [...chart.layers.flatMap((layer) => marksOf(layer, shade)), ...legend.entries.map(({ text, colour, dx, dy }) => legendMark(text, colour, dx, dy))],
   }) as unknown as SvgElement;
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", chart.label);
+  // Of an attribute linkedom writes only the quotes as references.
+  svg.setAttribute("aria-label", chart.label.replaceAll("&", "&amp;").replaceAll("<", "&lt;"));
   return svg;
 }
 

@@ -34,7 +34,7 @@ export interface PlanOutputOptions {
 
 export type PlanOptions = ScalingOptions & FitOptions & PlanOutputOptions;
 
-const SCALING = "Scaling (any one or two of the first six decide the rest)";
+const SCALING = "Scaling (any one or two of the first five decide the rest)";
 const FIT = "Fit (plan fit FILE)";
 
 export const SCALING_OPTIONS: OptionTable<ScalingOptions> = {

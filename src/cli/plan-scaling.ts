@@ -50,6 +50,9 @@ function answerOf(plan: ScalingPlan, rate: number | undefined): PlanAnswer {
     {
       title: two ? "What follows" : "Compute-optimal",
       rows: rowsTable(plan.rows, rate),
+      ...(plan.known.flops !== undefined && plan.known.loss !== undefined
+        ? { notes: ["The smallest model that reaches the loss with all of the FLOPs: the cheapest to use."] }
+        : {}),
     },
   ];
   if (two) {

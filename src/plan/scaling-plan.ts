@@ -1,6 +1,6 @@
 /** Answers for one or two of parameters, tokens, FLOPs and loss: the rest, by every approach side by side. */
 import { GiantError } from "../base/errors.ts";
-import { formatCount, formatPower } from "../base/units.ts";
+import { formatCount, formatFigure, formatPower } from "../base/units.ts";
 import { atEqualLoss, inferenceAwareOptimum, type Alternative } from "./inference-aware.ts";
 import { firstWhere } from "./minimum.ts";
 import { FRONTIERS, frontierForFlops, frontierForParameters, frontierForTokens, type Frontier } from "./published-frontier.ts";
@@ -100,7 +100,10 @@ export function planScaling({ known, law, laws, inferenceTokens, uniqueTokens }:
   if (!hasSize(chosen)) throw outOfReach(known, [law]);
   for (const { parameters, tokens } of rows.filter(hasSize)) {
     if (parameters >= 1 && tokens >= 1) continue;
-    throw new GiantError("usage", `${describe(known)}: too small for any model: ${formatCount(parameters)} parameters on ${formatCount(tokens)} tokens`);
+    throw new GiantError(
+      "usage",
+      `${describe(known)}: no model is so small; ${formatFigure(parameters)} parameters would be left on ${formatFigure(tokens)} tokens`,
+    );
   }
   const optimal = names.length === 1 ? [] : optimalRows(known.loss === undefined ? { flops: chosen.flops! } : { loss: known.loss }, all);
   return {
@@ -196,11 +199,11 @@ function outOfReach(known: Known, laws: readonly ScalingLaw[]): GiantError {
   const where = describe(other);
   return new GiantError(
     "usage",
-    `--target-loss ${loss}: no model ${where === "" ? "" : `with ${where} `}reaches it; the least is above ${least.toFixed(4)} by ${law.id}`,
+    `--target-loss ${loss}: no model ${where === "" ? "" : `with ${where} `}reaches it; the least is above ${Number(least.toFixed(4))} by ${law.id}`,
     {
       hint:
         where === ""
-          ? "That is E, what is left on endless data with endless parameters; --law takes a law of your own runs, fitted by plan fit."
+          ? "That is E, what is left on endless data with endless parameters; --law chooses another law."
           : "Allow a higher loss, or leave out the other figure to see what the loss would need.",
       facts: { ...known, least, law: law.id },
     },
