@@ -6,7 +6,7 @@ import type { Chart } from "../chart/chart.ts";
 import { readText } from "../io/json-file.ts";
 import { parseRuns } from "../plan/runs-file.ts";
 import { bootstrapFits, intervalOf, type Interval } from "../plan/scaling-bootstrap.ts";
-import { checkRuns, computeRange, fitLaw, HUBER_DELTA, withoutLowestRatios, type LawFit, type ScalingRun } from "../plan/scaling-fit.ts";
+import { checkLaw, checkRuns, computeRange, fitLaw, HUBER_DELTA, isLaw, withoutLowestRatios, type LawFit, type ScalingRun } from "../plan/scaling-fit.ts";
 import { frontierExponents, lossOf, optimumForFlops, trainingFlops, type LawConstants } from "../plan/scaling-law.ts";
 import { isoFlopCurve } from "../plan/scaling-plan.ts";
 import type { CommandContext } from "./command.ts";
@@ -26,6 +26,7 @@ export async function runFit(options: PlanOptions, context: CommandContext, file
   const progress = await progressOn(context);
   try {
     const fit = await unblocked(fitLaw(runs), context.signal, ({ done, of }) => progress.show("fitting", done, of));
+    checkLaw(fit.constants, file);
     const resampled: LawConstants[] = [];
     await unblocked(bootstrapFits(runs, fit.constants, options.resamples, options.seed), context.signal, (constants) =>
       progress.show("resamples", resampled.push(constants), options.resamples),
@@ -79,14 +80,15 @@ interface FittedFigure {
   readonly write: (value: number) => string;
 }
 
+const factor = (value: number): string => (value < 1e6 ? formatFigure(value) : formatPower(value));
 const four = (value: number): string => value.toFixed(4);
 
 /** The constants and what follows from them; the last budget is what the runs reached at most. */
 function figuresFor(mostFlops: number): FittedFigure[] {
   return [
     { name: "E", of: ({ E }) => E, write: four },
-    { name: "A", of: ({ A }) => A, write: formatFigure },
-    { name: "B", of: ({ B }) => B, write: formatFigure },
+    { name: "A", of: ({ A }) => A, write: factor },
+    { name: "B", of: ({ B }) => B, write: factor },
     { name: "α", of: ({ alpha }) => alpha, write: four },
     { name: "β", of: ({ beta }) => beta, write: four },
     { name: "a of N ∝ C^a", of: (constants) => frontierExponents(constants).a, write: four },
@@ -109,7 +111,10 @@ function answerOf(
 ): PlanAnswer {
   const { least, most } = computeRange(runs);
   const figures = figuresFor(most);
-  const intervals = resamples === 0 ? undefined : figures.map(({ of }) => intervalOf(resampled, of));
+  // A resample may lack what tells the constants apart; what has no optimum has no place in an interval, and is counted.
+  const laws = resampled.filter(isLaw);
+  const intervals = laws.length === 0 ? undefined : figures.map(({ of }) => intervalOf(laws, of));
+  const lawless = resampled.length - laws.length;
   const between = (i: number, { low, high }: Interval): string => `${figures[i]!.write(low)} … ${figures[i]!.write(high)}`;
   const rms = Math.sqrt(fit.residuals.reduce((sum, residual) => sum + residual * residual, 0) / runs.length);
   const left = read - runs.length;
@@ -121,6 +126,7 @@ function answerOf(
         ...figures.map(({ name, of, write }, i) => [name, write(of(fit.constants)), ...(intervals ? [between(i, intervals[i]!)] : [])]),
       ],
       notes: [
+        ...(lawless > 0 ? [`${lawless} of ${resampled.length} resamples show no law; the intervals are those of the others, and too narrow.`] : []),
         `${runs.length} runs of ${formatPower(least)} to ${formatPower(most)} FLOPs${left > 0 ? `; ${left} with the fewest tokens per parameter left out` : ""}. ` +
           `Root of the mean squared difference of log losses: ${formatFigure(rms)}.`,
         `The sum of Huber losses (δ = ${HUBER_DELTA}) of log loss, ${fit.objective.toExponential(4)}, is least (Hoffmann et al. 2022, section 3.3; Besiroglu et al. 2024).`,
@@ -140,6 +146,7 @@ function answerOf(
     rootMeanSquare: rms,
     flops: { least, most },
     resamples,
+    resamplesWithoutLaw: lawless,
     seed,
     ...(intervals ? { intervals: Object.fromEntries(figures.map(({ name }, i) => [name, intervals[i]])) } : {}),
     residuals: runs.map((run, i) => ({ ...run, residual: fit.residuals[i] })),

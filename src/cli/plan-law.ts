@@ -9,7 +9,7 @@ export async function findLaw(name: string): Promise<ScalingLaw> {
   const found = (parseJson(await readText(name), name) as { readonly constants?: Readonly<Record<string, unknown>> } | null)?.constants;
   const number = (key: keyof LawConstants): number => {
     const value = found?.[key];
-    if (typeof value === "number" && value > 0) return value;
+    if (typeof value === "number" && (value > 0 || (value === 0 && key === "E"))) return value;
     throw new GiantError("format", `${name}: constants.${key} is not a positive number`, { hint: "--law takes the plan.json that plan fit --output wrote." });
   };
   return {

@@ -4,7 +4,7 @@ import { formatCount, formatDuration, formatFigure, formatPower } from "../base/
 import type { Chart } from "../chart/chart.ts";
 import type { Alternative } from "../plan/inference-aware.ts";
 import type { RepeatedAllocation } from "../plan/repeated-data.ts";
-import { lossOf, PUBLISHED_LAWS, MUENNIGHOFF, type ScalingLaw } from "../plan/scaling-law.ts";
+import { lossOf, optimumForFlops, PUBLISHED_LAWS, MUENNIGHOFF, type ScalingLaw } from "../plan/scaling-law.ts";
 import { isoFlopCurve, planScaling, type Known, type RepeatedPlan, type ScalingPlan, type ScalingRow, type SmallerModels } from "../plan/scaling-plan.ts";
 import type { CommandContext } from "./command.ts";
 import { findLaw } from "./plan-law.ts";
@@ -171,6 +171,15 @@ function isoFlopChart({ law, chosen, rows, optimal }: ScalingPlan, beside: boole
     layers: [
       ...others.map((each, i) => ({ kind: "line", name: each.id, ink: inks[i % inks.length]!, points: curve(each) }) as const),
       { kind: "line", name: law.id, ink: "first", points: curve(law), strong: true },
+      {
+        kind: "dots",
+        name: "optimum",
+        ink: "plain",
+        points: [...others, law].map((each) => {
+          const best = optimumForFlops(each, flops);
+          return [best.parameters, lossOf(each, best)] as const;
+        }),
+      },
       {
         kind: "mark",
         label: `${optimal.length > 0 ? "this model" : "optimum"}: ${formatCount(chosen.parameters)}`,

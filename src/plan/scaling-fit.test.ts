@@ -4,7 +4,7 @@ import { Random } from "../base/random.ts";
 import { FITTED_CONSTANT, worstExcess } from "../../test/tolerance.ts";
 import { parseRuns } from "./runs-file.ts";
 import { bootstrapFits, intervalOf } from "./scaling-bootstrap.ts";
-import { checkRuns, fitLaw, HUBER_DELTA, refitLaw, withoutLowestRatios, type LawFit, type ScalingRun } from "./scaling-fit.ts";
+import { checkLaw, checkRuns, fitLaw, HUBER_DELTA, refitLaw, withoutLowestRatios, type LawFit, type ScalingRun } from "./scaling-fit.ts";
 import { BESIROGLU, CHINCHILLA_ROUNDED, lossOf, type LawConstants } from "./scaling-law.ts";
 
 function finish(runs: readonly ScalingRun[]): LawFit {
@@ -96,6 +96,19 @@ describe("the 245 runs of Hoffmann et al.", () => {
     expect(fit.objective).toBeLessThanOrEqual(sum(BESIROGLU));
     expect(sum(BESIROGLU)).toBeLessThan(sum(CHINCHILLA_ROUNDED));
     expect(refitLaw(runs, BESIROGLU).objective).toBeCloseTo(fit.objective, 10);
+  });
+});
+
+describe("runs that follow no law", () => {
+  const sizes = [1e5, 1e6, 1e7];
+  const grid = (loss: (parameters: number, tokens: number) => number): ScalingRun[] =>
+    sizes.flatMap((parameters) => sizes.map((tokens) => ({ parameters, tokens, loss: loss(parameters, tokens) })));
+  test.each([
+    ["all of one loss", grid(() => 3.5), "no loss that falls with parameters"],
+    ["worse with size", grid((n, d) => 2 + n ** 0.1 + 10 / d ** 0.2), "no loss that falls with parameters"],
+    ["untouched by data", grid((n) => 2 + 100 / n ** 0.3), "no loss that falls with tokens"],
+  ])("%s", (_name, runs, message) => {
+    expect(() => checkLaw(finish(runs).constants, "x.csv")).toThrow(`x.csv: the runs show ${message}`);
   });
 });
 

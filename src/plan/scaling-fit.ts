@@ -17,6 +17,9 @@ const LEAST_RUNS = 6;
 /** A power law with an offset has three constants along each axis. */
 const LEAST_DIFFERENT = 3;
 
+/** Below such an exponent a thousandfold more of something would change its share of the loss by less than 7 %. */
+const LEAST_EXPONENT = 0.01;
+
 /** The grid of starts of Hoffmann et al. 2022, section D.2, in the terms of `LawLogs`. */
 const STARTS = {
   a: [0, 5, 10, 15, 20, 25],
@@ -68,6 +71,22 @@ export function checkRuns(runs: readonly ScalingRun[], where: string): void {
       });
     }
   }
+}
+
+/** Whether fitted constants are a law at all: the loss falls with size and with data. Too few or too similar runs end elsewhere. */
+export function isLaw({ E, A, B, alpha, beta }: LawConstants): boolean {
+  return alpha >= LEAST_EXPONENT && beta >= LEAST_EXPONENT && [E, A, B].every(Number.isFinite) && A > 0 && B > 0;
+}
+
+/** Says with GiantError("data") along which axis the runs follow no law. */
+export function checkLaw(constants: LawConstants, where: string): void {
+  if (isLaw(constants)) return;
+  const { alpha, beta } = constants;
+  const along = alpha < LEAST_EXPONENT ? `parameters (α = ${alpha.toFixed(4)})` : `tokens (β = ${beta.toFixed(4)})`;
+  throw new GiantError("data", `${where}: the runs show no loss that falls with ${along}, so no law can be fitted`, {
+    hint: "Runs whose parameters and tokens vary apart from each other, tenfold or more each, tell the constants apart.",
+    facts: { ...constants },
+  });
 }
 
 /** How far a fit has come. */
