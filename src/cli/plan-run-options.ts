@@ -23,12 +23,11 @@ export interface PlanRunOptions {
   readonly device: "auto" | "cpu" | "webgpu" | "cuda";
   readonly threads?: number;
   readonly memoryLimit?: number;
-  readonly json: boolean;
 }
 
-const RUN = "Run";
-const INFERENCE = "Inference";
-const ACCURACY = "Accuracy";
+const RUN = "Run (--model)";
+const INFERENCE = "Inference (--model with --inference)";
+const ACCURACY = "Accuracy of forecasts";
 const MACHINE = "Machine";
 
 export const PLAN_RUN_OPTIONS: OptionTable<PlanRunOptions> = {
@@ -66,5 +65,4 @@ export const PLAN_RUN_OPTIONS: OptionTable<PlanRunOptions> = {
   device: { group: MACHINE, type: "enum", choices: ["auto", "cpu", "webgpu", "cuda"], default: "auto", help: "where to compute" },
   threads: { group: MACHINE, type: "integer", minimum: 1, defaultText: "physical cores", help: "threads of one operator on the CPU" },
   memoryLimit: { group: MACHINE, type: "bytes", defaultText: "what is available", help: "memory the run may use" },
-  json: { group: MACHINE, type: "boolean", default: false, help: "print JSON in place of text" },
 };

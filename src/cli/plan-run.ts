@@ -1,11 +1,11 @@
 /** `mini-giants plan --model`: what a run or a model would need on this machine, before anything is downloaded or trained. */
 import { GiantError } from "../base/errors.ts";
-import { resolveOptions } from "../base/options.ts";
 import type { MachineFigures } from "../plan/machine.ts";
 import type { PlannedMethod } from "../train/run-setting.ts";
 import type { PlanRequest } from "../train/run-plan.ts";
 import type { CommandContext } from "./command.ts";
-import { PLAN_RUN_OPTIONS, type PlanRunOptions } from "./plan-run-options.ts";
+import type { PlanOutputOptions } from "./plan-options.ts";
+import type { PlanRunOptions } from "./plan-run-options.ts";
 import { accuracyText, inferenceText, planText } from "./plan-run-text.ts";
 
 const [USUAL_LENGTH, USUAL_CONTEXT] = [512, 2048];
@@ -15,8 +15,8 @@ const STORAGE = { stored: undefined, f32: "F32", f16: "F16", bf16: "BF16" } as c
 const [SAMPLES, SAMPLE_TOKENS] = [3, 48];
 
 /** Plans and prints; a plan that does not fit is no error: the exit code is 0. */
-export async function planRun(given: Partial<PlanRunOptions>, { output }: CommandContext): Promise<number> {
-  const options = resolveOptions(PLAN_RUN_OPTIONS, given);
+export async function runPlan(options: PlanRunOptions & PlanOutputOptions, { output }: CommandContext): Promise<number> {
+  if (options.output !== undefined) throw new GiantError("usage", "--output does not belong to this question", { hint: "--json prints all there is." });
   const print = (report: unknown, text: () => string): number => {
     output.out(`${options.json ? JSON.stringify(report, null, 2) : text()}\n`);
     return 0;
