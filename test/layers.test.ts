@@ -8,20 +8,22 @@ import { codeOf, importsOf, piecesOf } from "./source-scan.ts";
 /** Which rooms each room may import from. Every room stands here, and none below those that it uses. */
 const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   base: [],
+  chart: ["base"],
   core: ["base"],
   nn: ["base", "core"],
   onnx: ["base", "core"],
   tokenize: ["base"],
   models: ["base", "core", "nn"],
   peft: ["base", "core", "nn"],
+  plan: ["base", "core", "nn", "models", "peft"],
   data: ["base", "tokenize"],
   io: ["base", "data"],
   runtime: ["base", "core", "onnx", "io"],
   workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "io", "runtime"],
   generate: ["base", "core", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
-  train: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench", "generate"],
+  train: ["base", "chart", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench", "generate"],
   demo: ["io", "train"],
-  cli: ["base", "io", "runtime", "workbench", "generate", "train", "demo"],
+  cli: ["base", "chart", "plan", "io", "runtime", "workbench", "generate", "train", "demo"],
 };
 
 /** Which rooms may import a package. */
@@ -32,10 +34,14 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ["onnx", "train"],
   yaml: ["train"],
   "cli-progress": ["cli"],
+  "@observablehq/plot": ["chart"],
+  linkedom: ["chart"],
+  "simple-ascii-chart": ["chart"],
+  "csv-parse": ["plan"],
 };
 
 /** Rooms that run anywhere, a browser included, and cannot fail for outside reasons. */
-const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data"]);
+const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "chart", "plan"]);
 
 const OUTSIDE = /(?<!\.)\b(?:fetch|process)\b(?!\s*:)|\bDate\.now\b|\bMath\.random\b/;
 

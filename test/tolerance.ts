@@ -57,6 +57,24 @@ export const SCORE: Tolerance = { absolute: 1e-7, relative: 2e-7 };
 /** Probabilities of a softmax that the reference computes in float32 over a few dozen entries. */
 export const PROBABILITY: Tolerance = { absolute: 1e-6, relative: 1e-5 };
 
+/**
+ * Optima of a published law against the tables of its paper: the tables were made with exponents of more digits than
+ * are printed, and an anchor and an exponent of two digits stand for a whole table over nine orders of magnitude.
+ */
+export const PUBLISHED_OPTIMUM: Tolerance = { absolute: 0, relative: 0.05 };
+
+/**
+ * Table A3 of Hoffmann et al. against the constants of their approach 3: A and B are known to four digits only, the
+ * table's own FLOPs depart by up to 4 % from 6·N·D, and both add up over six orders of magnitude.
+ */
+export const PUBLISHED_TABLE: Tolerance = { absolute: 0, relative: 0.11 };
+
+/** Places of minima: where a function is flat to the last bit of a double, its argument is known to half as many digits. */
+export const MINIMUM_PLACE: Tolerance = { absolute: 1e-6, relative: 1e-6 };
+
+/** Constants of a law fitted to losses that follow it exactly: the minimum of Huber losses is flat, and A moves with α. */
+export const FITTED_CONSTANT: Tolerance = { absolute: 1e-4, relative: 1e-3 };
+
 /** The worst excess over the tolerance (≤ 1 passes), its index and the two values there. */
 export function worstExcess(
   actual: ArrayLike<number>,

@@ -34,6 +34,7 @@ function flagText(name: string, record: OptionRecord): string {
 function placeholderOf(record: OptionRecord): string {
   switch (record.type) {
     case "integer":
+    case "count":
       return "N";
     case "number":
       return "X";

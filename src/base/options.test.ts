@@ -15,6 +15,7 @@ interface Sample {
   readonly rankPattern: Readonly<Record<string, number>>;
   readonly layers?: readonly number[];
   readonly memoryLimit?: number;
+  readonly tokens?: number;
   readonly resume: boolean;
 }
 
@@ -28,6 +29,7 @@ const table: OptionTable<Sample> = {
   rankPattern: { type: "map", group: "LoRA", help: "rank of layers that match", default: {} },
   layers: { type: "integers", group: "LoRA", help: "numbers of the blocks that are adapted" },
   memoryLimit: { type: "bytes", group: "Machine", help: "memory that may be used" },
+  tokens: { type: "count", group: "Input", help: "tokens to read" },
   resume: { type: "boolean", group: "Machine", help: "go on with the run", default: false, inRecipe: false },
 };
 
@@ -58,6 +60,8 @@ describe("option records", () => {
     expect(read("rankPattern", { q_proj: 8 })).toEqual({ q_proj: 8 });
     expect(read("layers", "0,2")).toEqual([0, 2]);
     expect(read("memoryLimit", "2GiB")).toBe(2 ** 31);
+    expect([read("tokens", "1.5B"), read("tokens", "5.76e23"), read("tokens", 12)]).toEqual([1.5e9, 5.76e23, 12]);
+    for (const raw of ["-1", "0", "some", -1, true]) expect(problem(() => read("tokens", raw)).message).toContain("is not a positive amount such as 135M");
   });
 
   test.each([
@@ -131,6 +135,7 @@ describe("option records", () => {
       "Input:
         --model PATH                    folder of the base model (required)
         --packing                       several examples in a row
+        --tokens N                      tokens to read
 
       Optimiser:
         --learning-rate X               peak learning rate (default: 0.0002)

@@ -1,7 +1,7 @@
 /** Option records: one record per option is its flag, its recipe key, its help line, its type, default and limits. */
 import { GiantError } from "./errors.ts";
 import { nearestName } from "./nearest.ts";
-import { parseBytes } from "./units.ts";
+import { parseBytes, parseCount } from "./units.ts";
 
 interface OptionFacts {
   /** One sentence fragment for the help text. */
@@ -32,6 +32,8 @@ type Kind =
   | { readonly type: "boolean" }
   | ({ readonly type: "integer" | "number" } & NumberLimits)
   | { readonly type: "bytes" }
+  /** A positive amount that may be written short: `135M`, `1.5B`, `5.76e23`. */
+  | { readonly type: "count" }
   | { readonly type: "string" | "path"; /** An empty text means something. */ readonly mayBeEmpty?: boolean }
   | { readonly type: "enum"; readonly choices: readonly string[] }
   /**
@@ -46,7 +48,7 @@ type Kind =
 type KindOf<V> = [V] extends [boolean]
   ? Extract<Kind, { type: "boolean" }>
   : [V] extends [number]
-    ? Extract<Kind, { type: "integer" | "number" | "bytes" }>
+    ? Extract<Kind, { type: "integer" | "number" | "bytes" | "count" }>
     : [V] extends [string]
       ? Extract<Kind, { type: "string" | "path" | "enum" }>
       : [V] extends [readonly string[]]
@@ -106,6 +108,18 @@ export function readOption(record: OptionRecord, raw: unknown, where: string): u
       } catch {
         return fail("an amount of memory such as 4GB");
       }
+    }
+    case "count": {
+      const needed = "a positive amount such as 135M, 1.5B or 5.76e23";
+      let count: unknown = raw;
+      if (typeof raw === "string") {
+        try {
+          count = parseCount(raw);
+        } catch {
+          return fail(needed);
+        }
+      }
+      return typeof count === "number" && Number.isFinite(count) && count > 0 ? count : fail(needed);
     }
     case "string":
     case "path":

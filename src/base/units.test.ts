@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatBytes, formatCount, formatDuration, formatFigure, parseBytes, parseCount } from "./units.ts";
+import { formatBytes, formatCount, formatDuration, formatFigure, formatPower, parseBytes, parseCount } from "./units.ts";
 
 describe("units", () => {
   test("amounts of memory are read with decimal and binary units", () => {
@@ -27,8 +27,18 @@ describe("units", () => {
     expect(formatDuration(Infinity)).toBe("unknown");
   });
   test("counts carry three significant digits and are read back", () => {
-    expect([0, 950, 12_345, 999_900, 134_515_008, 7_241_732_096].map(formatCount)).toEqual(["0", "950", "12.3k", "1M", "135M", "7.24B"]);
-    expect(["1000", "10k", "1.5M", "2b"].map(parseCount)).toEqual([1000, 10_000, 1_500_000, 2e9]);
+    expect([0, 950, 12_345, 999_900, 134_515_008, 7_241_732_096, 1.4e12, 5.76e23].map(formatCount)).toEqual([
+      "0",
+      "950",
+      "12.3k",
+      "1M",
+      "135M",
+      "7.24B",
+      "1.4T",
+      "5.76e23",
+    ]);
+    expect(["1000", "10k", "1.5M", "2b", "1.4T", "5.76e23", "1E+9"].map(parseCount)).toEqual([1000, 10_000, 1_500_000, 2e9, 1.4e12, 5.76e23, 1e9]);
+    expect([3, 950_000, 1e6, 5.76e23].map(formatPower)).toEqual(["3", "950k", "1e6", "5.76e23"]);
     expect(() => parseCount("many")).toThrow("is not a count");
   });
   test("figures carry three significant digits", () => {

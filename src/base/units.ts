@@ -55,9 +55,11 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** A count for people: `950`, `12.3k`, `135M`, `7.24B`; three significant digits. */
+/** A count for people: `950`, `12.3k`, `135M`, `7.24B`, `1.4T`; three significant digits, and powers of ten beyond. */
 export function formatCount(count: number): string {
+  if (count >= 1e15) return formatPower(count);
   for (const [size, suffix] of [
+    [1e12, "T"],
     [1e9, "B"],
     [1e6, "M"],
     [1e3, "k"],
@@ -67,12 +69,19 @@ export function formatCount(count: number): string {
   return String(Math.round(count));
 }
 
-/** Reads a count: `1000`, `10k`, `1.5M`, `2B`; throws a usage error otherwise. */
+/** An amount over many magnitudes, with three significant digits and a power of ten from a million on: `5.76e23`. */
+export function formatPower(value: number): string {
+  if (value < 1e6) return formatCount(value);
+  const [figure, power] = value.toExponential(2).split("e+");
+  return `${trimZeros(figure!)}e${power}`;
+}
+
+/** Reads a count: `1000`, `10k`, `1.5M`, `2B`, `1.4T`, `5.76e23`; throws a usage error otherwise. */
 export function parseCount(text: string): number {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([kmb]?)\s*$/i.exec(text);
-  if (!match) throw new GiantError("usage", `${JSON.stringify(text)} is not a count`, { hint: "Write it as 1000, 10k or 1.5M." });
-  const size = { "": 1, k: 1e3, m: 1e6, b: 1e9 }[match[2]!.toLowerCase()]!;
-  return Math.round(Number(match[1]) * size);
+  const match = /^\s*(\d+(?:\.\d+)?(?:e\+?\d+)?)\s*([kmbt]?)\s*$/i.exec(text);
+  const count = match ? Math.round(Number(match[1]) * { "": 1, k: 1e3, m: 1e6, b: 1e9, t: 1e12 }[match[2]!.toLowerCase()]!) : NaN;
+  if (!Number.isFinite(count)) throw new GiantError("usage", `${JSON.stringify(text)} is not a count`, { hint: "Write it as 1000, 10k, 1.5M or 5.76e23." });
+  return count;
 }
 
 /** A rate or a figure with three significant digits and no exponent: `0.0312`, `14.2`, `1530`. */

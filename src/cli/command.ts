@@ -20,11 +20,13 @@ export interface Command<T> {
   /** The command line after the verb, for the help text. */
   readonly usage: string;
   readonly examples?: readonly string[];
+  /** Words that may stand between the options: their names and their help, and how many at most. None where absent. */
+  readonly words?: { readonly most: number; readonly help: readonly (readonly [name: string, help: string])[] };
   readonly table: OptionTable<T>;
   /** True when `--config FILE` may name a recipe. */
   readonly takesRecipe?: boolean;
   /** Does the work; returns the exit code. Throws GiantError for what the user can mend. */
-  run(given: Partial<T>, context: CommandContext): Promise<number>;
+  run(given: Partial<T>, context: CommandContext, words: readonly string[]): Promise<number>;
 }
 
 interface EveryVerb {
@@ -53,13 +55,14 @@ const WITH_RECIPE: OptionTable<WithRecipe> = {
 /** Runs a verb with the arguments behind it. */
 export async function runCommand<T>(command: Command<T>, argv: readonly string[], context: CommandContext): Promise<number> {
   const table = fullTable(command);
-  const { help, debug: _debug, config, ...flags } = parseFlags(table, argv) as Partial<T> & Partial<EveryVerb & WithRecipe>;
+  const { given, words } = parseFlags(table, argv, command.words?.most);
+  const { help, debug: _debug, config, ...flags } = given as Partial<T> & Partial<EveryVerb & WithRecipe>;
   if (help === true) {
     context.output.out(commandHelp(command));
     return 0;
   }
   const recipe = config === undefined ? {} : await readRecipeFile(command.table, config);
-  return await command.run({ ...recipe, ...(flags as unknown as Partial<T>) }, context);
+  return await command.run({ ...recipe, ...(flags as unknown as Partial<T>) }, context, words);
 }
 
 /** The help text of a verb, made from its option records. */
@@ -67,6 +70,7 @@ function commandHelp<T>(command: Command<T>): string {
   const parts = [
     `mini-giants ${command.verb}: ${command.summary}`,
     `Usage: mini-giants ${command.verb} ${command.usage}`,
+    ...(command.words ? [`Arguments:\n${verbList(command.words.help)}`] : []),
     formatOptionHelp(fullTable(command)),
   ];
   if (command.examples) parts.push(`Examples:\n${command.examples.map((example) => `  ${example}`).join("\n")}`);

@@ -4,11 +4,20 @@ import { GiantError } from "../base/errors.ts";
 import { nearestName } from "../base/nearest.ts";
 import { flagOf, readOption, recordsOf, type OptionRecord, type OptionTable } from "../base/options.ts";
 
+/** What a command line holds. */
+export interface Flags<T> {
+  /** The options that it names, and nothing for those it does not. */
+  readonly given: Partial<T>;
+  /** What stands between them. */
+  readonly words: readonly string[];
+}
+
 /**
- * The options that a command line names, and nothing for those it does not.
- * Lists may be given several times; `--no-x` turns a boolean off. Throws GiantError("usage") and names the nearest known flag.
+ * Lists may be given several times; `--no-x` turns a boolean off.
+ * @param mostWords how many words may stand between the options.
+ * @throws GiantError("usage") that names the nearest known flag.
  */
-export function parseFlags<T>(table: OptionTable<T>, argv: readonly string[]): Partial<T> {
+export function parseFlags<T>(table: OptionTable<T>, argv: readonly string[], mostWords = 0): Flags<T> {
   const known = new Map<string, [name: string, record: OptionRecord]>();
   const config: NonNullable<ParseArgsConfig["options"]> = {};
   for (const [name, record] of recordsOf(table)) {
@@ -20,9 +29,11 @@ export function parseFlags<T>(table: OptionTable<T>, argv: readonly string[]): P
   }
   const { tokens } = parseArgs({ args: [...argv], options: config, strict: false, allowPositionals: true, tokens: true });
   const values: Record<string, unknown> = {};
+  const words: string[] = [];
   for (const token of tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
+      if (words.push(token.value) <= mostWords) continue;
       throw new GiantError("usage", `unexpected argument ${JSON.stringify(token.value)}`, { hint: "Options begin with --; put texts with spaces in quotes." });
     }
     const negated = token.name.startsWith("no-") ? known.get(token.name.slice(3)) : undefined;
@@ -35,7 +46,7 @@ export function parseFlags<T>(table: OptionTable<T>, argv: readonly string[]): P
     if (before !== undefined && record.type !== "list") throw new GiantError("usage", `${token.rawName} is given twice`);
     values[name] = Array.isArray(before) ? [...(before as string[]), ...(value as string[])] : value;
   }
-  return values as Partial<T>;
+  return { given: values as Partial<T>, words };
 }
 
 function valueOf(

@@ -12,6 +12,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   generate: { summary: "continue a text", load: async () => erase((await import("./generate-command.ts")).generateCommand) },
   chat: { summary: "talk with a model", load: async () => erase((await import("./chat-command.ts")).chatCommand) },
   merge: { summary: "write an adapter into its base model", load: async () => erase((await import("./merge-command.ts")).mergeCommand) },
+  plan: { summary: "say what a model needs before it is trained", load: async () => erase((await import("./plan-command.ts")).planCommand) },
   doctor: { summary: "say what this machine has and what is missing", load: async () => erase((await import("./doctor-command.ts")).doctorCommand) },
   demo: {
     summary: "the main job: tune, measure before and after, and say how to chat",

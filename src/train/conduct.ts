@@ -13,7 +13,6 @@ import { checkMemory } from "./memory-forecast.ts";
 import { type MeasuredSpeed, measureMicroStep } from "./preflight.ts";
 import { formatRecipe, parseRecipe } from "./recipe.ts";
 import { buildReport } from "./report.ts";
-import { reportPage } from "./report-html.ts";
 import { RunFolder } from "./run-folder.ts";
 import { warmupStepsOf, type ScheduleShape } from "./schedule.ts";
 import { trainerState } from "./trainer-state.ts";
@@ -203,6 +202,8 @@ class Conductor<O extends RunOptions> {
     const report = buildReport(this.#run.events, { reason, keptStep, peakBytes: this.#platform.peakMemory() });
     await this.#writeTrainerState();
     await this.#run.write("report.json", `${JSON.stringify(report, null, 2)}\n`);
+    // Loaded only here: the drawing library would cost every start.
+    const { reportPage } = await import("./report-html.ts");
     const page = await this.#run.write("report.html", reportPage(report, this.#run.events));
     yield* this.#say({
       type: "finished",
