@@ -4,8 +4,17 @@ import { formatCount, formatDuration, formatFigure, formatPower } from "../base/
 import type { Chart } from "../chart/chart.ts";
 import type { Alternative } from "../plan/inference-aware.ts";
 import type { RepeatedAllocation } from "../plan/repeated-data.ts";
-import { lossOf, optimumForFlops, PUBLISHED_LAWS, MUENNIGHOFF, type ScalingLaw } from "../plan/scaling-law.ts";
-import { isoFlopCurve, planScaling, type Known, type RepeatedPlan, type ScalingPlan, type ScalingRow, type SmallerModels } from "../plan/scaling-plan.ts";
+import { lossOf, optimumForFlops, trainingFlops, PUBLISHED_LAWS, MUENNIGHOFF, type ScalingLaw } from "../plan/scaling-law.ts";
+import {
+  isoFlopCurve,
+  NEARLY,
+  planScaling,
+  type Known,
+  type RepeatedPlan,
+  type ScalingPlan,
+  type ScalingRow,
+  type SmallerModels,
+} from "../plan/scaling-plan.ts";
 import type { CommandContext } from "./command.ts";
 import { findLaw } from "./plan-law.ts";
 import type { PlanOptions } from "./plan-options.ts";
@@ -135,23 +144,35 @@ function smallerSection({ inferenceTokens, optimum, inferenceAware, half, quarte
   };
 }
 
-function repeatedSection({ uniqueTokens, asPlanned, best, forLoss }: RepeatedPlan, plan: ScalingPlan): PlanSection {
-  const line = (name: string, found: RepeatedAllocation | null): string[] =>
-    found === null
-      ? [name, "–", "–", "–", "–", "out of reach"]
-      : [name, formatCount(found.parameters), formatCount(found.tokens), formatFigure(found.epochs), formatCount(found.effectiveTokens), found.loss.toFixed(4)];
+function repeatedSection({ uniqueTokens, asPlanned, best, nearly, forLoss }: RepeatedPlan, plan: ScalingPlan): PlanSection {
+  const line = (name: string, found: RepeatedAllocation | null): string[] => {
+    if (found === null) return [name, "–", "–", "–", "–", "–", "out of reach"];
+    const { parameters, tokens, epochs, effectiveTokens, loss } = found;
+    const read = epochs < 1000 ? formatFigure(epochs) : formatCount(epochs);
+    return [
+      name,
+      formatCount(parameters),
+      formatCount(tokens),
+      read,
+      formatCount(effectiveTokens),
+      formatPower(trainingFlops(parameters, tokens)),
+      loss.toFixed(4),
+    ];
+  };
   const { law, chosen } = plan;
+  const fresh = { ...chosen, epochs: 1, effectiveTokens: chosen.tokens, loss: lossOf(law, chosen) };
   return {
     title: `With ${formatCount(uniqueTokens)} different tokens, by ${law.id}`,
     rows: [
-      ["", "parameters", "tokens", "epochs", "worth fresh tokens", "loss"],
-      ["fresh data only", formatCount(chosen.parameters), formatCount(chosen.tokens), "1.00", formatCount(chosen.tokens), lossOf(law, chosen).toFixed(4)],
+      ["", "parameters", "tokens", "epochs", "worth fresh tokens", "FLOPs", "loss"],
+      line("fresh data only", fresh),
       line("the same, repeated", asPlanned),
       line("best for the same FLOPs", best),
+      line(`cheapest within ${NEARLY * 100} % of that`, nearly),
       ...(forLoss === undefined ? [] : [line(`cheapest with a loss of ${plan.known.loss}`, forLoss)]),
     ],
     notes: [
-      "A repetition is worth less with each epoch, and so are parameters beyond the data's own optimum (Muennighoff et al. 2023, arXiv 2305.16264; R* 15.39 and 5.31).",
+      "A repetition is worth less with each epoch, and so are parameters beyond the data's own optimum (Muennighoff et al. 2023, arXiv 2305.16264; R* 15.39 and 5.31). Overfitting is not in the law: after many epochs the loss on held-out text may rise again.",
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** Searching along one line: the minimum of a function with one valley, and the place where a falling function meets a value. */
+/** Searching along one line: the minimum of a function with one valley, and the place where a statement turns true. */
 
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 const HALVINGS = 200; // enough for two doubles to meet from any start
@@ -22,7 +22,7 @@ export function goldenMinimum(f: (x: number) => number, low: number, high: numbe
   return (low + high) / 2;
 }
 
-/** The first place in [low, high] at which a falling predicate has turned true; undefined when it is false at `high`. */
+/** The place in [low, high] from which a predicate holds that turns true once; undefined when it does not hold at `high`. */
 export function firstWhere(holds: (x: number) => boolean, low: number, high: number): number | undefined {
   if (!holds(high)) return undefined;
   if (holds(low)) return low;

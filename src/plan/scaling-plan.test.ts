@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { isoFlopCurve, planScaling, type Known, type ScalingPlan } from "./scaling-plan.ts";
-import { BESIROGLU, CHINCHILLA_ROUNDED, CHINCHILLA_UNROUNDED, lossOf } from "./scaling-law.ts";
+import { BESIROGLU, CHINCHILLA_ROUNDED, CHINCHILLA_UNROUNDED, lossOf, trainingFlops } from "./scaling-law.ts";
 
 const laws = [CHINCHILLA_ROUNDED, CHINCHILLA_UNROUNDED, BESIROGLU];
 const plan = (known: Known, uniqueTokens?: number): ScalingPlan =>
@@ -83,6 +83,8 @@ test("short data is repeated", () => {
   expect(repeated!.asPlanned.loss).toBeGreaterThan(3.2);
   expect(repeated!.best.loss).toBeLessThanOrEqual(repeated!.asPlanned.loss);
   expect(repeated!.forLoss!.loss).toBeCloseTo(3.2, 9);
+  expect(repeated!.nearly.loss / repeated!.best.loss).toBeCloseTo(1.01, 9);
+  expect(trainingFlops(repeated!.nearly.parameters, repeated!.nearly.tokens)).toBeLessThan(trainingFlops(repeated!.best.parameters, repeated!.best.tokens));
   expect(plan({ flops: 1e19 }, 1e9).repeated!.forLoss).toBeUndefined();
 });
 

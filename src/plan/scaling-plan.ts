@@ -61,12 +61,17 @@ export interface SmallerModels {
   readonly quarter: Alternative | null;
 }
 
+/** How much more loss is still nearly the same. */
+export const NEARLY = 0.01;
+
 export interface RepeatedPlan {
   readonly uniqueTokens: number;
   /** The law's own answer, with what its tokens are worth when they repeat. */
   readonly asPlanned: RepeatedAllocation;
   /** The best for the same FLOPs. */
   readonly best: RepeatedAllocation;
+  /** The cheapest within `NEARLY` of that loss: where data is short, most of a large budget buys nothing. */
+  readonly nearly: RepeatedAllocation;
   /** The cheapest that reaches the target loss; null where repetition does not get there, absent without a target. */
   readonly forLoss?: RepeatedAllocation | null;
 }
@@ -179,10 +184,12 @@ function smallerModels(law: ScalingLaw, optimum: Allocation, inferenceTokens: nu
 }
 
 function repeatedPlan(law: ScalingLaw, chosen: Allocation, uniqueTokens: number, loss: number | undefined): RepeatedPlan {
+  const best = repeatedOptimumForFlops(law, trainingFlops(chosen.parameters, chosen.tokens), uniqueTokens);
   return {
     uniqueTokens,
     asPlanned: repeatData(law, chosen, uniqueTokens),
-    best: repeatedOptimumForFlops(law, trainingFlops(chosen.parameters, chosen.tokens), uniqueTokens),
+    best,
+    nearly: repeatedOptimumForLoss(law, best.loss * (1 + NEARLY), uniqueTokens) ?? best,
     ...(loss === undefined ? {} : { forLoss: repeatedOptimumForLoss(law, loss, uniqueTokens) ?? null }),
   };
 }

@@ -92,10 +92,8 @@ export const PRETRAIN_OPTIONS: OptionTable<PretrainOptions> = {
   batchSize: { ...COURSE_OPTIONS.batchSize, default: 8 },
   tokens: {
     group: COURSE_OPTIONS.epochs.group,
-    type: "integer",
-    minimum: 1,
-    unit: "tokens",
-    help: "tokens to train on, in place of epochs",
+    type: "count",
+    help: "tokens to train on, such as 15M, in place of epochs",
   },
   warmupRatio: { ...COURSE_OPTIONS.warmupRatio, default: 0.02 },
   weightDecay: { ...COURSE_OPTIONS.weightDecay, default: 0.1, help: "AdamW's decoupled weight decay, on matrices only" },
