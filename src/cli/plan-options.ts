@@ -43,7 +43,7 @@ export const SCALING_OPTIONS: OptionTable<ScalingOptions> = {
   flops: { group: SCALING, type: "count", help: "FLOPs of training, 6 · parameters · tokens, such as 5.76e23" },
   hours: { group: SCALING, type: "number", minimum: 0, above: true, help: "time of training in place of --flops, by --flops-per-second", unit: "hours" },
   targetLoss: { group: SCALING, type: "number", minimum: 0, above: true, placeholder: "L", help: "loss to reach", unit: "nats per token" },
-  flopsPerSecond: { group: SCALING, type: "count", help: "what the machine does in training; times are shown by it" },
+  flopsPerSecond: { group: SCALING, type: "count", help: "what the machine does in training; times are shown by it", defaultText: "measured, with --hours" },
   inferenceTokens: {
     group: SCALING,
     type: "count",

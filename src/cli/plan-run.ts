@@ -1,9 +1,9 @@
 /** `mini-giants plan --model`: what a run or a model would need on this machine, before anything is downloaded or trained. */
 import { GiantError } from "../base/errors.ts";
-import type { MachineFigures } from "../plan/machine.ts";
 import type { PlannedMethod } from "../train/run-setting.ts";
 import type { PlanRequest } from "../train/run-plan.ts";
 import type { CommandContext } from "./command.ts";
+import { measureMachine } from "./measure-machine.ts";
 import type { PlanOutputOptions } from "./plan-options.ts";
 import type { PlanRunOptions } from "./plan-run-options.ts";
 import { accuracyText, inferenceText, planText } from "./plan-run-text.ts";
@@ -37,7 +37,7 @@ export async function runPlan(options: PlanRunOptions & PlanOutputOptions, { out
   const outline = await outlineModel(options.model, STORAGE[options.precision]);
   const { architecture, parameterCount } = outline;
   const availableBytes = options.memoryLimit ?? machineMemory().availableBytes + processMemory().residentBytes;
-  const machine = await measured(options);
+  const machine = await measureMachine(options.device, options.threads);
   const planner = new RunPlanner(outline, machine, availableBytes);
   const about = { model: options.model, modelType: architecture.modelType, parameterCount, availableBytes, machine };
   if (options.inference) {
@@ -78,15 +78,4 @@ function dataRequest(
   file: string,
 ): { file: string; packing: boolean; trainOn: "answers" | "all"; epochs: number } {
   return { file, packing, epochs, trainOn: labelled === 1 ? "all" : "answers" };
-}
-
-/** The machine as a run would use it. */
-async function measured({ device, threads }: PlanRunOptions): Promise<MachineFigures> {
-  const [{ startEngine }, { probeMachine }] = await Promise.all([import("../runtime/worker-engine.ts"), import("../runtime/machine-probe.ts")]);
-  const engine = await startEngine({ device, ...(threads === undefined ? {} : { threads }) });
-  try {
-    return await probeMachine(engine);
-  } finally {
-    await engine.close();
-  }
 }

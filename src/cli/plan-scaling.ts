@@ -16,14 +16,23 @@ import {
   type SmallerModels,
 } from "../plan/scaling-plan.ts";
 import type { CommandContext } from "./command.ts";
+import { measureMachine } from "./measure-machine.ts";
 import { findLaw } from "./plan-law.ts";
 import type { PlanOptions } from "./plan-options.ts";
 import { giveAnswer, refuseExisting, type PlanAnswer, type PlanSection } from "./plan-sections.ts";
 
-/** @param measure measures what this machine does in a second, for `--hours` without a rate. */
-export async function runScaling(options: PlanOptions, context: CommandContext, measure?: () => Promise<number>): Promise<number> {
+/** What a machine does in training. */
+interface Speed {
+  readonly flopsPerSecond: number;
+  /** Measured just now, in products alone. */
+  readonly measured: boolean;
+}
+
+/** Plans and prints; the machine is measured where `--hours` come without a rate. */
+export async function runScaling(options: PlanOptions, context: CommandContext): Promise<number> {
   await refuseExisting(options.output);
-  const rate = options.flopsPerSecond ?? (options.hours === undefined ? undefined : await measure?.());
+  const speed = await speedOf(options);
+  const rate = speed?.flopsPerSecond;
   const law = await findLaw(options.law);
   const plan = planScaling({
     known: knownOf(options, rate),
@@ -33,16 +42,21 @@ export async function runScaling(options: PlanOptions, context: CommandContext, 
     ...(options.inferenceTokens === undefined ? {} : { inferenceTokens: options.inferenceTokens }),
     ...(options.uniqueTokens === undefined ? {} : { uniqueTokens: options.uniqueTokens }),
   });
-  await giveAnswer(answerOf(plan, rate), options, context);
+  await giveAnswer(answerOf(plan, speed), options, context);
   return 0;
+}
+
+/** The rate that is given; for hours without one, the mean of the three products of a step: forward, and both of backward. */
+async function speedOf({ flopsPerSecond, flops, hours }: PlanOptions): Promise<Speed | undefined> {
+  if (flopsPerSecond !== undefined) return { flopsPerSecond, measured: false };
+  if (hours === undefined || flops !== undefined) return undefined;
+  const rates = Object.values((await measureMachine("auto")).products).map((product) => product.flopsPerSecond);
+  return { flopsPerSecond: rates.length / rates.reduce((sum, each) => sum + 1 / each, 0), measured: true };
 }
 
 function knownOf({ parameters, tokens, flops, hours, targetLoss }: PlanOptions, rate: number | undefined): Known {
   if (flops !== undefined && hours !== undefined) {
     throw new GiantError("usage", "--flops and --hours both say how much is computed", { hint: "Leave one of them out." });
-  }
-  if (hours !== undefined && rate === undefined) {
-    throw new GiantError("usage", "--hours needs --flops-per-second", { hint: "Say what the machine does in training, such as --flops-per-second 500B." });
   }
   const budget = flops ?? (hours === undefined ? undefined : hours * 3600 * rate!);
   return {
@@ -53,7 +67,8 @@ function knownOf({ parameters, tokens, flops, hours, targetLoss }: PlanOptions, 
   };
 }
 
-function answerOf(plan: ScalingPlan, rate: number | undefined): PlanAnswer {
+function answerOf(plan: ScalingPlan, speed: Speed | undefined): PlanAnswer {
+  const rate = speed?.flopsPerSecond;
   const two = plan.optimal.length > 0;
   const sections: PlanSection[] = [
     {
@@ -76,6 +91,12 @@ function answerOf(plan: ScalingPlan, rate: number | undefined): PlanAnswer {
     notes: [
       "FLOPs are 6 · parameters · tokens, with the embeddings counted as parameters. Losses are in nats per token of each paper's own text and tokenizer: " +
         "what they say of sizes carries over, the figures themselves do not. plan fit finds the law of your own runs.",
+      ...(speed?.measured === true
+        ? [
+            `Times go by the ${formatPower(speed.flopsPerSecond)} FLOP/s that this machine reached just now in products alone; a step does more than products, and ` +
+              "takes longer in small models above all. plan --model DIR --pretrain forecasts a step whole.",
+          ]
+        : []),
     ],
   });
   return {

@@ -51,6 +51,14 @@ describe("plan of a budget", () => {
     for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(110);
   });
 
+  test("hours without a rate count by what this machine does", async () => {
+    const { code, out } = await plan(["--hours", "2", "--json"]);
+    expect(code).toBe(0);
+    const { known, flopsPerSecond } = JSON.parse(out) as { known: { flops: number }; flopsPerSecond: number };
+    expect(flopsPerSecond).toBeGreaterThan(0);
+    expect(known.flops / (7200 * flopsPerSecond)).toBeCloseTo(1, 12);
+  });
+
   test("hours count by what the machine does, and times are shown", async () => {
     const { out } = await plan(["--hours", "10", "--flops-per-second", "500B"]);
     expect(out).toContain("Plan for 1.8e16 FLOPs");
@@ -118,7 +126,6 @@ describe("what cannot be answered", () => {
 
   test.each([
     [["--flops", "1e18", "--hours", "3"], "--flops and --hours both say how much is computed"],
-    [["--hours", "3"], "--hours needs --flops-per-second"],
     [["--flops", "many"], '--flops: "many" is not a positive amount such as 135M, 1.5B or 5.76e23'],
     [["--tokens", "0"], '--tokens: "0" is not a positive amount'],
     [["--target-loss", "1.5"], "--target-loss 1.5: no model reaches it"],
