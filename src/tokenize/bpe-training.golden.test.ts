@@ -12,7 +12,10 @@ interface Reference {
   readonly merges: readonly (readonly [string, string])[];
 }
 
-describe.each(goldenCases("bpe_training"))("bpe_training/$name", ({ folder }) => {
+const cases = goldenCases("bpe_training");
+if (cases.length === 0) it("bpe_training", (context) => context.skip("no case of this kind in the golden folder"));
+
+describe.each(cases)("bpe_training/$name", ({ folder }) => {
   it("gives the reference's tokens and merges", () => {
     const reference = readJson<Reference>(folder, "reference.json");
     const counts = new WordCounts({ splitDigits: true });

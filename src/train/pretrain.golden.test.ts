@@ -23,7 +23,10 @@ interface Reference {
 const scratch = mkdtempSync(join(tmpdir(), "pretrain-golden-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-describe.each(goldenCases("pretraining"))("pretraining/$name", ({ name, folder }) => {
+const cases = goldenCases("pretraining");
+if (cases.length === 0) it("pretraining", (context) => context.skip("no case of this kind in the golden folder"));
+
+describe.each(cases)("pretraining/$name", ({ name, folder }) => {
   it("follows the reference from the first weights to the last ones", async () => {
     const file = join(folder, "recipe.yaml");
     const recipe = readRecipe(PRETRAIN_OPTIONS, parseRecipe(await readText(file), file), file);
