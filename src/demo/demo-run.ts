@@ -20,12 +20,12 @@ const PEBBLE_RUN: Partial<TuneOptions> = {
   method: "lora",
   rank: 16,
   loraAlpha: 32,
-  learningRate: 3e-3,
+  learningRate: 2e-3,
   batchSize: 16,
-  epochs: 4,
+  epochs: 2,
   maxLength: 256,
   warmupSteps: 20,
-  evalSteps: 85,
+  evalSteps: 86,
   sampleTokens: 24,
 };
 
