@@ -59,8 +59,19 @@ export function pointsOf(layer: Layer): readonly Point[] {
   }
 }
 
+/** The least and the greatest of any number of values; of none, ±Infinity. */
+export function extent(values: readonly number[]): [least: number, most: number] {
+  let [least, most] = [Infinity, -Infinity];
+  for (const value of values) {
+    least = Math.min(least, value);
+    most = Math.max(most, value);
+  }
+  return [least, most];
+}
+
 /** Round values of a logarithmic axis: powers of ten over many decades, 1-2-5 over few. */
 export function logarithmicTicks(least: number, most: number): number[] {
+  if (!(least > 0 && most < Infinity)) return [];
   const decades = Math.log10(most / least);
   const within: number[] = [];
   const steps = decades > 3 ? [1] : decades > 1.2 ? [1, 3] : [1, 2, 3, 5, 7];

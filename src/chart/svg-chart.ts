@@ -1,7 +1,7 @@
 /** A chart as an SVG drawing, by Observable Plot on a document that lives in memory. */
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import { logarithmicTicks, pointsOf, type Chart, type Ink, type Layer } from "./chart.ts";
+import { extent, logarithmicTicks, pointsOf, type Chart, type Ink, type Layer } from "./chart.ts";
 import { INK_STYLE } from "./page.ts";
 
 const WIDTH = 800; // of the drawing's own units; a page scales it
@@ -40,7 +40,7 @@ interface SvgElement {
 function draw(chart: Chart): SvgElement {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   const all = chart.layers.flatMap(pointsOf);
-  const range = (at: 0 | 1): [number, number] => [Math.min(...all.map((point) => point[at])), Math.max(...all.map((point) => point[at]))];
+  const range = (at: 0 | 1): [number, number] => extent(all.map((point) => point[at]));
   const shade = shadesOf(chart.layers.flatMap((layer) => (layer.kind === "shaded" ? layer.points.map(([, , figure]) => figure) : [])));
   // The axis's own label would stand where the legend does, so it opens the legend.
   const legend = layOut([{ text: `↑ ${chart.y.label}`, colour: colourOf("soft") }, ...chart.layers.flatMap((layer) => legendOf(layer, shade))]);
@@ -108,7 +108,7 @@ function points(pairs: readonly (readonly [number, number])[]): [number, number]
 
 /** Hues of one lightness, which show on light and on dark paper, from violet for the least to orange for the most. */
 function shadesOf(figures: readonly number[]): Shade {
-  const [least, most] = [Math.log(Math.min(...figures)), Math.log(Math.max(...figures))];
+  const [least, most] = extent(figures).map(Math.log) as [number, number];
   return (figure) => `hsl(${Math.round(265 - 245 * (most > least ? (Math.log(figure) - least) / (most - least) : 0))} 65% 55%)`;
 }
 
@@ -120,7 +120,7 @@ function legendOf(layer: Layer, shade: Shade): LegendEntry[] {
       return layer.name === undefined ? [] : [{ text: `● ${layer.name}`, colour: colourOf(layer.ink) }];
     case "shaded": {
       const figures = layer.points.map(([, , figure]) => figure);
-      const [least, most] = [Math.min(...figures), Math.max(...figures)];
+      const [least, most] = extent(figures);
       return [least, Math.sqrt(least * most), most].map((figure) => ({ text: `● ${layer.format(figure)}`, colour: shade(figure) }));
     }
     default:

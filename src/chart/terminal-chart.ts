@@ -1,6 +1,6 @@
 /** A chart in the characters of a terminal, by simple-ascii-chart. */
 import plot from "simple-ascii-chart";
-import { logarithmicTicks, type Axis, type Chart, type Point } from "./chart.ts";
+import { extent, logarithmicTicks, type Axis, type Chart, type Point } from "./chart.ts";
 
 const HEIGHT = 12; // lines
 const LABEL_ROOM = 12; // columns beside the y axis
@@ -16,7 +16,7 @@ export function terminalChart(chart: Chart, columns: number): string {
   const drawn = lines.length > 0 ? lines : [dots];
   const xs = drawn.flat().map(([x]) => x);
   if (xs.length === 0) return "";
-  const ticks = chart.x.logarithmic === true ? logarithmicTicks(10 ** Math.min(...xs), 10 ** Math.max(...xs)).map(Math.log10) : undefined;
+  const ticks = chart.x.logarithmic === true ? logarithmicTicks(...(extent(xs).map((x) => 10 ** x) as [number, number])).map(Math.log10) : undefined;
   const text = plot(drawn, {
     width: Math.max(20, Math.min(76, columns - LABEL_ROOM)),
     height: HEIGHT,

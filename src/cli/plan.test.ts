@@ -125,6 +125,8 @@ describe("what cannot be answered", () => {
   });
 
   test.each([
+    [["--parameters", "1e155", "--tokens", "1e155"], "no law says anything of so much"],
+    [["--tokens", "1e300"], "no law says anything of so much"],
     [["--flops", "1e18", "--hours", "3"], "--flops and --hours both say how much is computed"],
     [["--flops", "many"], '--flops: "many" is not a positive amount such as 135M, 1.5B or 5.76e23'],
     [["--tokens", "0"], '--tokens: "0" is not a positive amount'],

@@ -26,7 +26,7 @@ export async function runCli(argv: readonly string[], context: CommandContext, v
 
 function overview(): string {
   const verbs = Object.entries(VERBS).map(([verb, { summary }]) => [verb, summary] as const);
-  return `mini-giants: tune a small open language model on your own machine
+  return `mini-giants: make a small open language model your own, on your own machine
 
 Usage: mini-giants VERB [options]
 

@@ -90,6 +90,9 @@ export interface ScalingPlan {
   readonly repeated?: RepeatedPlan;
 }
 
+/** Largest figure that is planned with: a thousand million times the compute of the largest runs there were. */
+const LARGEST = 1e35;
+
 /** @throws GiantError("usage") for too much or too little that is known, and where no model meets it. */
 export function planScaling({ known, law, laws, inferenceTokens, uniqueTokens }: ScalingQuestion): ScalingPlan {
   const names = (["parameters", "tokens", "flops", "loss"] as const).filter((name) => known[name] !== undefined);
@@ -97,6 +100,11 @@ export function planScaling({ known, law, laws, inferenceTokens, uniqueTokens }:
     throw new GiantError("usage", `${names.length} of parameters, tokens, FLOPs and loss are given, one or two were needed`, {
       hint: "Any two decide the others; leave out what you want to know.",
     });
+  }
+  for (const name of ["parameters", "tokens", "flops"] as const) {
+    const figure = known[name];
+    if (figure !== undefined && !(figure <= LARGEST))
+      throw new GiantError("usage", `${describe({ [name]: figure })}: no law says anything of so much; at most ${formatPower(LARGEST)} was needed`);
   }
   const all = laws.some(({ id }) => id === law.id) ? laws : [law, ...laws];
   const rows = names.length === 1 ? optimalRows(known, all) : all.map((each) => lawRow(each, solvePair(each, known)));

@@ -87,12 +87,18 @@ async function* openUnlessStopped(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<TrainEvent, RunSubject> {
   if (opening instanceof Promise) return await opening;
-  for (;;) {
-    const next = await opening.next();
-    if (next.done === true) return next.value;
-    yield next.value;
-    if (signal?.aborted !== true) continue;
-    await opening.throw(new GiantError("interrupted", "stopped before the run began; nothing was written"));
+  let opened = false;
+  try {
+    for (;;) {
+      const next = await opening.next();
+      opened = next.done === true;
+      if (next.done === true) return next.value;
+      yield next.value;
+      if (signal?.aborted === true) throw new GiantError("interrupted", "stopped before the run began; nothing was written");
+    }
+  } finally {
+    // What was opened so far is closed when the caller leaves early.
+    if (!opened) await opening.return(undefined as never);
   }
 }
 

@@ -13,7 +13,8 @@ const CHUNK = 1 << 20;
 /** Longest beginning of a held-out document that is measured, in characters: one book shall not stand for all. */
 const LONGEST_HELD = 16384;
 
-const textOf = (record: TrainingRecord): string => (record as TextContent).text;
+/** The text of a record of plain text. */
+export const textOf = (record: TrainingRecord): string => (record as TextContent).text;
 
 /**
  * Windows of at most `contextLength` tokens of every document, each token but a document's first trained on.

@@ -1,6 +1,7 @@
 /** Opens what a pretraining run works on: a corpus, a tokenizer learnt from it, and a model that does not know anything yet. */
 import { basename } from "node:path";
 import { GiantError } from "../base/errors.ts";
+import { flagOf } from "../base/options.ts";
 import { planEpoch, planPass, type BatchOptions } from "../data/batches.ts";
 import { type ExampleSet } from "../data/examples.ts";
 import type { TrainingRecord } from "../data/record.ts";
@@ -11,15 +12,14 @@ import { createSampler } from "../generate/sampler.ts";
 import { full } from "../peft/full.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
-import { fingerprintsOf } from "../workbench/fingerprints.ts";
 import { writeModelFolder } from "../workbench/model-writer.ts";
 import type { OpenModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { type BatchSource, stepsOf } from "./batch-source.ts";
-import { encodeCorpus, heldOutText } from "./corpus-examples.ts";
+import { encodeCorpus, heldOutText, textOf } from "./corpus-examples.ts";
 import type { DataSummary, TrainEvent } from "./events.ts";
 import { BUCKET, batchesOf, graphSubject, largestOf } from "./graph-subject.ts";
-import type { PretrainOptions } from "./pretrain-options.ts";
+import { OF_A_NEW_MODEL, PRETRAIN_OPTIONS, type PretrainOptions } from "./pretrain-options.ts";
 import { openStart, type Start } from "./pretrain-start.ts";
 import type { RunSubject, SamplePrompt } from "./run-subject.ts";
 import { validationOf } from "./validation-option.ts";
@@ -42,16 +42,20 @@ export async function* openPretraining(options: PretrainOptions): AsyncGenerator
   // The engine starts in a thread of its own while the corpus is read.
   const starting = startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
+  let joined = false;
   try {
     const parts = await readParts(options);
     const start = yield* openStart(options, parts.train);
-    return yield* joinSubject(options, parts, start, starting);
-  } catch (error) {
-    await starting.then(
-      (engine) => engine.close(),
-      () => undefined,
-    );
-    throw error;
+    const subject = yield* joinSubject(options, parts, start, starting);
+    joined = true;
+    return subject;
+  } finally {
+    if (!joined) {
+      await starting.then(
+        (engine) => engine.close(),
+        () => undefined,
+      );
+    }
   }
 }
 
@@ -126,8 +130,8 @@ async function* joinSubject(
     sampleSteps: options.samples > 0 ? options.sampleSteps : 0,
     questions: beginnings(options.samplePrompts.slice(0, options.samples), tokenizer, context - options.sampleTokens),
     choosers: (prompts) => Array.from({ length: prompts }, (_, i) => createSampler({ ...SAMPLING, seed: seed + i })),
-    fingerprints: await fingerprints(parts, model, options),
-    warnings: warningsOf(parts, held),
+    fingerprints: fingerprints(parts, model),
+    warnings: warningsOf(parts, held, options),
     resultName: "model",
     prepare: start.prepare,
     write: (folder, { tensors }) => writeModelFolder(folder, model, (name) => tensors.get(name)?.data as Float32Array | undefined, STORED[options.weightDtype]),
@@ -159,21 +163,24 @@ function beginnings(prompts: readonly string[], tokenizer: Tokenizer, room: numb
   return questions;
 }
 
-async function fingerprints({ train, held }: Parts, model: OpenModel, { init }: PretrainOptions): Promise<Record<string, string>> {
-  const contents = (records: readonly TrainingRecord[]): string => fingerprintText(JSON.stringify(records.map(({ source: _source, ...content }) => content)));
+function fingerprints({ train, held }: Parts, model: OpenModel): Record<string, string> {
+  // Text by text: all of a large corpus together would be longer than a string can be.
+  const contents = (records: readonly TrainingRecord[]): string => fingerprintText(records.map((record) => fingerprintText(textOf(record))).join("\n"));
   return {
-    ...(init === undefined ? {} : { weights: (await fingerprintsOf(model)).weights }),
     tokenizer: fingerprintText(JSON.stringify(model.files.tokenizer)),
     data: contents(train),
     ...(held.length === 0 ? {} : { validation: contents(held) }),
   };
 }
 
-function warningsOf({ corpus }: Parts, held: ExampleSet): RunSubject["warnings"] {
+function warningsOf({ corpus }: Parts, held: ExampleSet, options: PretrainOptions): RunSubject["warnings"] {
   const warnings: { readonly message: string; readonly hint?: string }[] = [];
   if (corpus.duplicates > 0) warnings.push({ message: `${corpus.duplicates} documents stand in the corpus more than once; the first of each is kept` });
   if (held.examples.length === 0)
     warnings.push({ message: "no document is held out: nothing is measured before and after", hint: "Set --validation, or give more documents." });
+  const idle =
+    options.init === undefined ? [] : OF_A_NEW_MODEL.filter((name) => options[name] !== undefined && options[name] !== PRETRAIN_OPTIONS[name].default);
+  if (idle.length > 0) warnings.push({ message: `${idle.map(flagOf).join(", ")}: of no effect beside --init, the model brings its own shape and tokenizer` });
   return warnings;
 }
 

@@ -1,7 +1,7 @@
 /** The options of a pretraining run: the one source of its flags, recipe keys, help and defaults. */
 import { resolve } from "node:path";
 import { GiantError } from "../base/errors.ts";
-import { flagOf, resolveOptions, type OptionTable } from "../base/options.ts";
+import { resolveOptions, type OptionTable } from "../base/options.ts";
 import { PRESETS } from "../models/presets.ts";
 import { checkCourse, COURSE_OPTIONS, type CourseOptions } from "./course-options.ts";
 import { validationOf } from "./validation-option.ts";
@@ -93,7 +93,7 @@ export const PRETRAIN_OPTIONS: OptionTable<PretrainOptions> = {
   tokens: {
     group: COURSE_OPTIONS.epochs.group,
     type: "count",
-    help: "tokens to train on, such as 15M, in place of epochs",
+    help: "tokens to train on, such as 15M, in place of epochs; --max-steps comes before both",
   },
   warmupRatio: { ...COURSE_OPTIONS.warmupRatio, default: 0.02 },
   weightDecay: { ...COURSE_OPTIONS.weightDecay, default: 0.1, help: "AdamW's decoupled weight decay, on matrices only" },
@@ -127,13 +127,15 @@ export const PRETRAIN_OPTIONS: OptionTable<PretrainOptions> = {
 };
 
 /** What says how a new model is made, and means nothing for one that is gone on with. */
-const OF_A_NEW_MODEL = [
+export const OF_A_NEW_MODEL = [
   "preset",
   "hiddenSize",
   "intermediateSize",
   "numHiddenLayers",
   "numAttentionHeads",
   "numKeyValueHeads",
+  "tieWordEmbeddings",
+  "splitDigits",
   "tokenizer",
   "vocabSize",
 ] as const;
@@ -142,15 +144,6 @@ const OF_A_NEW_MODEL = [
 export function resolvePretrainOptions(...layers: readonly Partial<PretrainOptions>[]): PretrainOptions {
   const options = resolveOptions(PRETRAIN_OPTIONS, ...layers);
   checkCourse(options, validationOf(options).kind !== "none");
-  if (options.init !== undefined) {
-    const own = OF_A_NEW_MODEL.find((name) => layers.some((layer) => layer[name] !== undefined && layer[name] !== PRETRAIN_OPTIONS[name].default));
-    if (own !== undefined) {
-      throw new GiantError("usage", `--init: the model brings its own shape and tokenizer, found ${flagOf(own)} besides`, { hint: "Leave one of them out." });
-    }
-  }
-  if (options.tokens !== undefined && options.maxSteps !== undefined) {
-    throw new GiantError("usage", "--tokens and --max-steps both say how long to train", { hint: "Leave one of them out." });
-  }
   const bad = Object.entries(options.repeat).find(([, times]) => !Number.isInteger(times) || times < 1);
   if (bad) throw new GiantError("usage", `--repeat: ${bad[0]}=${bad[1]} is not a whole number of times, at least 1`);
   return { ...options, ...absolutePaths(options) };

@@ -31,9 +31,15 @@ export interface Start {
 
 /** Reads the model to go on with, or makes a new one; an earlier start of the same run is taken as it lies. */
 export async function* openStart(options: PretrainOptions, documents: readonly TrainingRecord[]): AsyncGenerator<TrainEvent, Start> {
-  if (options.init !== undefined) return { model: await openInit(options.init), prepare: async () => undefined };
   const folder = join(options.output, START);
-  const files = (await readFiles(folder)) ?? (yield* makeFiles(options, documents));
+  const earlier = await readFiles(folder);
+  // Once a run has a checkpoint it needs the weights no more that it was begun with.
+  const begun = earlier !== undefined && (await listCheckpoints(join(options.output, CHECKPOINTS))).length > 0;
+  if (options.init !== undefined && !begun) {
+    const model = await openInit(options.init);
+    return { model, prepare: () => writeFiles(folder, filesOf(model)) };
+  }
+  const files = earlier ?? (yield* makeFiles(options, documents));
   return { model: newModel(folder, files, options.seed), prepare: () => writeFiles(folder, files) };
 }
 
@@ -49,13 +55,25 @@ async function openInit(path: string): Promise<OpenModel> {
   return modelOf({ folder, ...files, checkpoint: await openWeightsFile(weights) });
 }
 
+/** The files of a model that is there, as a new one has them. */
+function filesOf({ files, folder }: OpenModel): NewModelFiles {
+  const { config, tokenizer, tokenizerConfig, chatTemplate, generationConfig } = files;
+  if (tokenizer === undefined) throw new GiantError("tokenizer", `${folder}: tokenizer.json is missing`, { hint: "Get the model again, with its tokenizer." });
+  return {
+    config,
+    tokenizer,
+    tokenizerConfig: { ...tokenizerConfig, ...(chatTemplate !== undefined && { chat_template: chatTemplate }) },
+    generationConfig: generationConfig ?? {},
+  };
+}
+
 async function* makeFiles(options: PretrainOptions, documents: readonly TrainingRecord[]): AsyncGenerator<TrainEvent, NewModelFiles> {
+  const dimensions = shapeOf(options);
   const { tokenizer, tokenizerConfig } = options.tokenizer === undefined ? yield* learnTokenizer(options, documents) : await readTokenizer(options.tokenizer);
   const made = createTokenizer({ tokenizerJson: tokenizer, tokenizerConfig, where: options.tokenizer ?? "the new tokenizer" });
   const { bosId, eosId } = made;
   const end = eosId ?? bosId;
   if (end === undefined) throw new GiantError("tokenizer", `${options.tokenizer}: names neither an end-of-text nor a beginning-of-text token, needed one`);
-  const dimensions = shapeOf(options);
   const config = llamaConfig(dimensions, {
     vocabSize: made.vocabularySize,
     contextLength: options.contextLength,

@@ -77,11 +77,20 @@ function sampleTable(report: Report): string {
   return `<h2>Answers</h2><table><tr><th>prompt</th><th>before</th><th>after</th></tr>\n${rows}</table>`;
 }
 
+/** Steps that are drawn at most: more than the drawing has columns. */
+const DRAWN_STEPS = 2000;
+
+/** Every so many points, and the last. */
+function thinned(points: readonly [number, number][]): [number, number][] {
+  const every = Math.ceil(points.length / DRAWN_STEPS);
+  return points.filter((_, i) => i % every === 0 || i === points.length - 1);
+}
+
 /** Training loss per step and held-out loss as an SVG drawing. */
 function lossCurve(events: readonly RecordedEvent[]): string {
   const points = (type: "step" | "evaluation"): [number, number][] =>
     events.flatMap((event) => (event.type === type ? [[event.step, event.loss] as [number, number]] : []));
-  const train = points("step");
+  const train = thinned(points("step"));
   const held = points("evaluation");
   if (train.length + held.length === 0) return `<p class="soft">No step was done.</p>`;
   return svgChart({

@@ -67,7 +67,10 @@ async function reportOf(run: string): Promise<Report | undefined> {
   const file = join(run, "report.json");
   if ((await kindOf(file)) !== "file") return undefined;
   try {
-    return JSON.parse(await readText(file)) as Report;
+    const report = JSON.parse(await readText(file)) as Partial<Report> | null;
+    if (report?.memory === undefined || report.training === undefined)
+      throw new GiantError("format", `${file} has no memory and training, needed the report of a run`, { hint: "The file was changed by something else." });
+    return report as Report;
   } catch (cause) {
     if (cause instanceof GiantError) throw cause;
     throw new GiantError("format", `${file} is not JSON`, { hint: "The file was changed by something else.", cause });
