@@ -193,7 +193,7 @@ function repeatedSection({ uniqueTokens, asPlanned, best, nearly, forLoss }: Rep
       ...(forLoss === undefined ? [] : [line(`cheapest with a loss of ${plan.known.loss}`, forLoss)]),
     ],
     notes: [
-      "A repetition is worth less with each epoch, and so are parameters beyond the data's own optimum (Muennighoff et al. 2023, arXiv 2305.16264; R* 15.39 and 5.31). Overfitting is not in the law: after many epochs the loss on held-out text may rise again.",
+      "A repetition is worth less with each epoch, and so are parameters beyond the data's own optimum (Muennighoff et al. 2023, arXiv 2305.16264; R* 15.39 and 5.31, fitted with the law of C4: --law muennighoff goes by it alone). Parameters beyond the optimum count for less even at one epoch. Overfitting is not in the law: after many epochs the loss on held-out text may rise again.",
     ],
   };
 }

@@ -20,7 +20,7 @@ const shape = (hiddenSize: number, numHiddenLayers: number, numAttentionHeads: n
 
 /**
  * Named by their parameters with tied embeddings and the vocabulary they are usual with: 4096 tokens up to 8M, then
- * 32,000 (llama2.c's stories models) and 49,152 (SmolLM2). The MLP is 8/3 of the width, rounded up to a multiple of 8,
+ * 32,000 (llama2.c's stories models) and 49,152 (SmolLM2). The MLP is about 8/3 of the width,
  * as in LLaMA (Touvron et al. 2023, 2.2); keys and values are shared by groups of queries (Ainslie et al. 2023, 2305.13245).
  */
 export const PRESETS: Readonly<Record<string, ModelShape>> = {

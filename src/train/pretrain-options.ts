@@ -68,7 +68,13 @@ export const PRETRAIN_OPTIONS: OptionTable<PretrainOptions> = {
   output: { group: INPUT, type: "path", placeholder: "DIR", required: true, inRecipe: false, help: "folder of the run; with --resume the run to go on with" },
   seed: { group: INPUT, type: "integer", minimum: 0, maximum: 4294967295, default: 42, help: "decides every random choice of the run" },
 
-  preset: { group: SHAPE, type: "enum", choices: Object.keys(PRESETS), default: "3M", help: "shape of the model, by its parameters" },
+  preset: {
+    group: SHAPE,
+    type: "enum",
+    choices: Object.keys(PRESETS),
+    default: "3M",
+    help: "shape of the model, by its parameters: up to 8M with a vocabulary of 4096 tokens, 15M to 110M with 32,000, above with 49,152",
+  },
   hiddenSize: { group: SHAPE, type: "integer", minimum: 2, defaultText: "the preset's", help: "width of the stream" },
   intermediateSize: { group: SHAPE, type: "integer", minimum: 1, defaultText: "the preset's", help: "width inside the MLP" },
   numHiddenLayers: { group: SHAPE, type: "integer", minimum: 1, defaultText: "the preset's", help: "layers" },
