@@ -22,7 +22,7 @@ const PEBBLE_RUN: Partial<TuneOptions> = {
   loraAlpha: 32,
   learningRate: 2e-3,
   batchSize: 16,
-  epochs: 3,
+  epochs: 4,
   maxLength: 256,
   warmupSteps: 20,
   evalSteps: 86,
