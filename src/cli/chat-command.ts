@@ -46,7 +46,14 @@ async function converse(conversation: Conversation, output: Output, input: NodeJ
         output.err(await obey(conversation, text));
       } else if (text !== "") {
         answering = new AbortController();
-        await conversation.say(text, (piece) => output.out(piece), answering.signal);
+        // Some templates leave the space before an answer to the model.
+        let begun = false;
+        const show = (piece: string): void => {
+          const shown = begun ? piece : piece.trimStart();
+          begun ||= shown !== "";
+          output.out(shown);
+        };
+        await conversation.say(text, show, answering.signal);
         output.out("\n");
       }
     } catch (error) {
