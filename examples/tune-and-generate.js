@@ -16,7 +16,7 @@ try {
   const conversation = await Conversation.open({ model, adapter: `${output}/adapter`, greedy: true, maxTokens: 24 });
   const { text } = await conversation.say("The old king lived in a castle of glass. Where did the king live?");
   await conversation.close();
-  console.log(`answer: ${text}`);
+  console.log(`answer: ${text.trim()}`);
 } catch (error) {
   if (!(error instanceof GiantError)) throw error;
   console.error(`${error.message}\n${error.hint ?? ""}`);

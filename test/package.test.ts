@@ -47,7 +47,7 @@ test("the archive holds the program, its types, its papers, recipes, model and e
   expect(
     paths.filter(
       (path) =>
-        !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$|^recipes\/[\w-]+\.yaml$|^(?:models|datasets)\/[\w-]+\/[\w.-]+\.(?:md|jsonl?|safetensors)$/.test(
+        !/^dist\/[\w/-]+\.(?:js|d\.ts)$|^docs\/[\w-]+\.md$|^[A-Z]+(?:\.md)?$|^package\.json$|^recipes\/[\w-]+\.(?:yaml|js)$|^(?:models|datasets)\/[\w-]+\/[\w.-]+\.(?:md|txt|jsonl?|safetensors)$/.test(
           path,
         ),
     ),
