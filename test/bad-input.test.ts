@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { chmodSync, closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cli, expectRefusal, listing, MAIN, withDefaults } from "./refusal.ts";
 import { writeSentences, writeTinyModel } from "./tiny/write.ts";
 import { LORA_DEFAULTS } from "../src/peft/lora-config.ts";
 import { lora } from "../src/peft/lora.ts";
@@ -12,64 +12,15 @@ import { newAdapter } from "../src/workbench/adapter.ts";
 import { openModel } from "../src/workbench/open-model.ts";
 import { saveAdapter } from "../src/workbench/save-adapter.ts";
 
-const MAIN = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "bad-input-"));
 const model = join(scratch, "model");
 const data = join(scratch, "sentences.jsonl");
 const adapter = join(scratch, "adapter");
 const output = join(scratch, "run");
 
-interface Finished {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-function cli(
-  args: readonly string[],
-  { env = {}, node = [] }: { readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {},
-): Promise<Finished> {
-  const child = spawn(process.execPath, [...node, MAIN, ...args], { cwd: scratch, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
-  return new Promise((resolve, reject) => {
-    let out = "";
-    let err = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, out, err }));
-  });
-}
-
-/** A command line of pairs, in which a later pair takes the place of an earlier one of the same name. */
-function withDefaults(verb: string, usual: Readonly<Record<string, string>>, more: readonly string[]): string[] {
-  const options: Record<string, string | undefined> = { ...usual };
-  for (let i = 0; i < more.length; i += 2) options[more[i]!] = more[i + 1];
-  return [verb, ...Object.entries(options).flatMap(([flag, value]) => (value === undefined ? [flag] : [flag, value]))];
-}
 const tune = (...more: readonly string[]): string[] =>
   withDefaults("tune", { "--model": model, "--data": data, "--output": output, "--device": "cpu", "--max-steps": "2" }, more);
 const generate = (...more: readonly string[]): string[] => withDefaults("generate", { "--model": model, "--prompt": "x", "--max-tokens": "4" }, more);
-
-const listing = (): string[] => readdirSync(scratch, { recursive: true, encoding: "utf8" }).toSorted();
-
-/** One error line and at most one hint; nothing on standard output, or what `out` allows; the folder as it was. */
-async function expectRefusal(
-  args: readonly string[],
-  message: RegExp,
-  {
-    code = 1,
-    out = /^$/,
-    ...how
-  }: { readonly code?: number; readonly out?: RegExp; readonly env?: Readonly<Record<string, string>>; readonly node?: readonly string[] } = {},
-): Promise<void> {
-  const before = listing();
-  const found = await cli(args, how);
-  expect(found.code, found.err).toBe(code);
-  expect(found.out).toMatch(out);
-  expect(found.err).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
-  expect(found.err).toMatch(message);
-  expect(listing()).toEqual(before);
-}
 
 type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
 
@@ -165,7 +116,7 @@ describe.each<[what: string, file: string, damage: (bytes: Buffer) => Buffer, me
     /has id 300, but the model's vocab_size is 260/,
   ],
 ])("a model with %s", (_what, file, damage, message) => {
-  test("is not tuned", () => expectRefusal(tune("--model", damaged(model, file, damage)), message));
+  test("is not tuned", () => expectRefusal(scratch, tune("--model", damaged(model, file, damage)), message));
 });
 
 describe("models that cannot be used are not written with either", () => {
@@ -178,21 +129,21 @@ describe("models that cannot be used are not written with either", () => {
       (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(NaN, header[DOWN]!.data_offsets[0])),
       /is NaN, needed a finite number\nhint: /,
     ],
-  ])("%s", (_what, file, damage, message) => expectRefusal(generate("--model", damaged(model, file, damage)), message));
+  ])("%s", (_what, file, damage, message) => expectRefusal(scratch, generate("--model", damaged(model, file, damage)), message));
 });
 
 describe("adapters", () => {
   test("of another base", async () => {
     const other = damaged(model, "model.safetensors", (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(0.5, header[DOWN]!.data_offsets[0])));
-    await expectRefusal(generate("--model", other, "--adapter", adapter), /was trained on another base than .*: the weights differ\nhint: /);
-    await expectRefusal(["merge", "--model", other, "--adapter", adapter, "--output", output], /the weights differ/);
+    await expectRefusal(scratch, generate("--model", other, "--adapter", adapter), /was trained on another base than .*: the weights differ\nhint: /);
+    await expectRefusal(scratch, ["merge", "--model", other, "--adapter", adapter, "--output", output], /the weights differ/);
   });
   test("of a base of another width, made by another tool", async () => {
     const foreign = damaged(adapter, "adapter_model.safetensors", (bytes) =>
       edited(bytes, (header) => Object.values(header).forEach(({ shape }) => shape?.length === 2 && shape.reverse())),
     );
     rmSync(join(foreign, "mini_giants.json"));
-    await expectRefusal(generate("--adapter", foreign), /has shape \[\d+, \d+\], this base needs \[\d+, \d+\]\nhint: /);
+    await expectRefusal(scratch, generate("--adapter", foreign), /has shape \[\d+, \d+\], this base needs \[\d+, \d+\]\nhint: /);
   });
   test.each<[string, Readonly<Record<string, unknown>>, RegExp]>([
     ["options that are not supported", { use_qalora: true, lora_bias: true }, /use_qalora = true.*lora_bias = true|lora_bias = true.*use_qalora = true/],
@@ -200,17 +151,18 @@ describe("adapters", () => {
     ["another method", { peft_type: "IA3" }, /peft_type is "IA3"; supported is LORA/],
     ["a rank that is no number", { r: "many" }, /r is "many", needs a positive integer/],
     ["layers the model lacks", { target_modules: ["query"] }, /match no layer.*\nhint: .*q_proj/],
-  ])("with %s", (_what, change, message) => expectRefusal(generate("--adapter", damaged(adapter, "adapter_config.json", config(change))), message));
+  ])("with %s", (_what, change, message) => expectRefusal(scratch, generate("--adapter", damaged(adapter, "adapter_config.json", config(change))), message));
   test("that are truncated, or no adapters", async () => {
     await expectRefusal(
+      scratch,
       generate(
         "--adapter",
         damaged(adapter, "adapter_model.safetensors", (bytes) => bytes.subarray(0, -9)),
       ),
       /adapter_model\.safetensors/,
     );
-    await expectRefusal(generate("--adapter", model), /adapter_config\.json is missing/);
-    await expectRefusal(generate("--adapter", join(scratch, "absent")), /absent/);
+    await expectRefusal(scratch, generate("--adapter", model), /adapter_config\.json is missing/);
+    await expectRefusal(scratch, generate("--adapter", join(scratch, "absent")), /absent/);
   });
 });
 
@@ -222,13 +174,13 @@ describe("data", () => {
   };
 
   test("30 broken lines: the first 20 by number, and that there are 30", async () => {
-    const before = listing();
-    const { code, out, err } = await cli(tune("--data", file(Array.from({ length: 30 }, () => `${good}\n{broken\n`).join(""))));
+    const before = listing(scratch);
+    const { code, out, err } = await cli(scratch, tune("--data", file(Array.from({ length: 30 }, () => `${good}\n{broken\n`).join(""))));
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toMatch(/^error: \S+bad\.jsonl: 30 problems, the first 20:\n/);
     expect([...err.matchAll(/bad\.jsonl:(\d+): /g)].map(([, line]) => Number(line))).toEqual(Array.from({ length: 20 }, (_, i) => 2 * i + 2));
     expect(err).not.toMatch(/\n\s+at /);
-    expect(listing().filter((name) => name !== "bad.jsonl")).toEqual(before.filter((name) => name !== "bad.jsonl"));
+    expect(listing(scratch).filter((name) => name !== "bad.jsonl")).toEqual(before.filter((name) => name !== "bad.jsonl"));
   });
   test.each<[string, string | Buffer, RegExp]>([
     ["nothing", "", /it holds no records/],
@@ -242,16 +194,16 @@ describe("data", () => {
     ],
   ])("%s", async (_what, content, message) => {
     const data = file(content);
-    await expectRefusal(tune("--data", data), message);
+    await expectRefusal(scratch, tune("--data", data), message);
   });
   test("examples longer than the context are counted, and what became of them is said", async () => {
     const long = file(`${`${good}\n`.repeat(20)}${JSON.stringify({ prompt: "a", completion: "b".repeat(1000) })}\n`);
-    await expectRefusal(tune("--data", long, "--long-examples", "error"), /bad\.jsonl:21: the example has \d+ tokens, but at most 256 were allowed/);
+    await expectRefusal(scratch, tune("--data", long, "--long-examples", "error"), /bad\.jsonl:21: the example has \d+ tokens, but at most 256 were allowed/);
     for (const [policy, said] of [
       ["truncate", /1 (of them )?(truncated|cut)/],
       ["drop", /1 (of them )?(dropped|too long|left out)/],
     ] as const) {
-      const found = await cli(tune("--data", long, "--long-examples", policy, "--validation", "0", "--samples", "0"));
+      const found = await cli(scratch, tune("--data", long, "--long-examples", policy, "--validation", "0", "--samples", "0"));
       expect(found.code, found.err).toBe(0);
       expect(found.out + found.err).toMatch(said);
       rmSync(output, { recursive: true });
@@ -272,15 +224,15 @@ describe("options that ask for what cannot be", () => {
     ["data that is absent", ["--data", "absent.jsonl"], /absent\.jsonl.*does not exist/, 1],
     ["an output that is a file", ["--output", data], /found a file, needed a folder/, 2],
     ["an output in use", ["--output", model], /found other files, needed a new or empty folder/, 2],
-  ])("%s", (_what, more, message, code) => expectRefusal(tune(...more), message, { code }));
+  ])("%s", (_what, more, message, code) => expectRefusal(scratch, tune(...more), message, { code }));
 
   test("webgpu where no adapter is", async () => {
-    const before = listing();
-    const { code, out, err } = await cli(generate("--device", "webgpu"), { env: { VK_ICD_FILENAMES: "/nonexistent", VK_DRIVER_FILES: "/nonexistent" } });
+    const before = listing(scratch);
+    const { code, out, err } = await cli(scratch, generate("--device", "webgpu"), { env: { VK_ICD_FILENAMES: "/nonexistent", VK_DRIVER_FILES: "/nonexistent" } });
     expect({ code, out }).toEqual({ code: 1, out: "" });
     // The graphics library itself may speak before us.
     expect(err).toMatch(/(^|\n)error: device webgpu is not available: [^\n]+\nhint: [^\n]+\n$/);
-    expect(listing()).toEqual(before);
+    expect(listing(scratch)).toEqual(before);
   });
 });
 
@@ -288,7 +240,7 @@ describe("runs that were tampered with are not gone on with", () => {
   const begun = join(scratch, "begun");
   const latest = (): string => join("checkpoints", readdirSync(join(begun, "checkpoints")).toSorted().at(-1)!);
   const stop = async (): Promise<void> => {
-    const found = await cli(tune("--output", begun, "--max-steps", "3", "--save-steps", "1", "--samples", "0", "--save-total-limit", "0"));
+    const found = await cli(scratch, tune("--output", begun, "--max-steps", "3", "--save-steps", "1", "--samples", "0", "--save-total-limit", "0"));
     expect(found.code, found.err).toBe(0);
     // As if it had been killed after its second step.
     rmSync(join(begun, latest()), { recursive: true });
@@ -313,37 +265,8 @@ describe("runs that were tampered with are not gone on with", () => {
     await stop();
     const path = join(begun, file());
     writeFileSync(path, damage(readFileSync(path)));
-    await expectRefusal(["tune", "--resume", "--output", begun], message, { code });
+    await expectRefusal(scratch, ["tune", "--resume", "--output", begun], message, { code });
   });
-});
-
-describe("text to pretrain on", () => {
-  const text = join(scratch, "text.txt");
-  const pretrain = (...more: readonly string[]): string[] =>
-    withDefaults("pretrain", { "--data": text, "--output": output, "--preset": "400K", "--context-length": "64", "--device": "cpu", "--max-steps": "2" }, more);
-  const story = (n: number): string => `There were ${n} foxes and a crow. The crow had cheese.\n<|endoftext|>\n`;
-  const many = Array.from({ length: 40 }, (_, n) => story(n)).join("");
-
-  test.each<[what: string, content: string | Uint8Array, more: readonly string[], message: RegExp]>([
-    ["that is not UTF-8", Uint8Array.of(65, 10, 66, 0xff), [], /text\.txt:2: byte 3 \(0xff\) is not valid UTF-8/],
-    ["that is empty", "\n \n", [], /text\.txt: /],
-    [
-      "smaller than one batch",
-      story(1) + story(2),
-      ["--vocab-size", "259"],
-      /the corpus gives \d+ tokens, 1 sequence of at most 64; one batch needs 8\nhint: /,
-    ],
-    ["too small for the vocabulary", many, ["--vocab-size", "9000"], /vocabulary of 9000 tokens: the corpus gives only \d+ .*\nhint: Lower --vocab-size/],
-    ["with a vocabulary that has no room for the bytes", many, ["--vocab-size", "100"], /vocabulary of 100 tokens/],
-  ])("%s", async (_, content, more, message) => {
-    writeFileSync(text, content);
-    const usage = /no room/.test(_);
-    await expectRefusal(pretrain(...more), message, { code: usage ? 2 : 1, out: /^(?:learning a vocabulary[^\n]*\n)?$/ });
-    rmSync(text);
-  });
-
-  test("that holds questions and answers", () =>
-    expectRefusal(pretrain("--data", data), /sentences\.jsonl: its records are in the format messages, but plain text was needed\nhint: /));
 });
 
 describe("folders that cannot be written", () => {
@@ -351,8 +274,12 @@ describe("folders that cannot be written", () => {
     // Rights bind the superuser nowhere but in folders that the system keeps itself.
     const locked = process.getuid?.() === 0 ? "/proc" : join(scratch, "locked");
     if (locked !== "/proc") mkdirSync(locked, { mode: 0o555 });
-    await expectRefusal(tune("--output", join(locked, "mini-giants", "run")), /cannot write: .*\nhint: /);
-    await expectRefusal(["merge", "--model", model, "--adapter", adapter, "--output", join(locked, "mini-giants", "merged")], /cannot write: .*\nhint: /);
+    await expectRefusal(scratch, tune("--output", join(locked, "mini-giants", "run")), /cannot write: .*\nhint: /);
+    await expectRefusal(
+      scratch,
+      ["merge", "--model", model, "--adapter", adapter, "--output", join(locked, "mini-giants", "merged")],
+      /cannot write: .*\nhint: /,
+    );
     if (locked !== "/proc") chmodSync(locked, 0o755);
   });
 
@@ -370,17 +297,22 @@ describe("folders that cannot be written", () => {
   };
 
   test("a disk that gets full while a checkpoint is written: what is there is whole, and the run goes on once there is room", async () => {
-    const before = listing();
+    const before = listing(scratch);
     const args = tune("--max-steps", "4", "--save-steps", "1", "--samples", "0", "--threads", "1");
-    const found = await cli(args, { node: ["--import", fullDisk(1_500_000)] });
+    const found = await cli(scratch, args, { node: ["--import", fullDisk(1_500_000)] });
     expect(found.code, found.err).toBe(1);
     expect(found.err).toMatch(/^error: \S+: cannot write: the disk is full\nhint: Free some space[^\n]+\n$/);
-    const left = listing().filter((name) => !before.includes(name));
+    const left = listing(scratch).filter((name) => !before.includes(name));
     expect(left.filter((name) => /partial|\.tmp|\.old/.test(name))).toEqual([]);
     expect(left.filter((name) => /checkpoints\/[^/]+$/.test(name)).length).toBeGreaterThan(0);
-    expect(await cli(["tune", "--output", output, "--resume"])).toMatchObject({ code: 0 });
+    expect(await cli(scratch, ["tune", "--output", output, "--resume"])).toMatchObject({ code: 0 });
     const whole = join(scratch, "whole");
-    expect(await cli(args.map((arg) => (arg === output ? whole : arg)))).toMatchObject({ code: 0 });
+    expect(
+      await cli(
+        scratch,
+        args.map((arg) => (arg === output ? whole : arg)),
+      ),
+    ).toMatchObject({ code: 0 });
     const [resumed, undisturbed] = [output, whole].map((folder) => readFileSync(join(folder, "adapter", "adapter_model.safetensors")));
     expect(resumed!.equals(undisturbed!)).toBe(true);
     for (const folder of [output, whole]) rmSync(folder, { recursive: true });
@@ -400,7 +332,7 @@ describe("folders that cannot be written", () => {
   });
 
   test("a disk that is full when a model is merged", () =>
-    expectRefusal(["merge", "--model", model, "--adapter", adapter, "--output", output], /cannot write: the disk is full\nhint: /, {
+    expectRefusal(scratch, ["merge", "--model", model, "--adapter", adapter, "--output", output], /cannot write: the disk is full\nhint: /, {
       node: ["--import", fullDisk(100_000)],
     }));
 });

@@ -6,6 +6,7 @@ import type { Alternative } from "../plan/inference-aware.ts";
 import type { RepeatedAllocation } from "../plan/repeated-data.ts";
 import { lossOf, optimumForFlops, trainingFlops, PUBLISHED_LAWS, MUENNIGHOFF, type ScalingLaw } from "../plan/scaling-law.ts";
 import {
+  describeKnown,
   isoFlopCurve,
   NEARLY,
   planScaling,
@@ -100,21 +101,10 @@ function answerOf(plan: ScalingPlan, speed: Speed | undefined): PlanAnswer {
     ],
   });
   return {
-    title: `Plan for ${titleOf(plan.known)}`,
+    title: `Plan for ${describeKnown(plan.known)}`,
     sections,
     facts: { question: "scaling", ...plan, ...(rate === undefined ? {} : { flopsPerSecond: rate }) },
   };
-}
-
-function titleOf({ parameters, tokens, flops, loss }: Known): string {
-  return [
-    parameters === undefined ? [] : `${formatCount(parameters)} parameters`,
-    tokens === undefined ? [] : `${formatCount(tokens)} tokens`,
-    flops === undefined ? [] : `${formatPower(flops)} FLOPs`,
-    loss === undefined ? [] : `a loss of ${loss}`,
-  ]
-    .flat()
-    .join(" and ");
 }
 
 function rowsTable(rows: readonly ScalingRow[], rate: number | undefined): string[][] {

@@ -104,7 +104,7 @@ export function planScaling({ known, law, laws, inferenceTokens, uniqueTokens }:
   for (const name of ["parameters", "tokens", "flops"] as const) {
     const figure = known[name];
     if (figure !== undefined && !(figure <= LARGEST))
-      throw new GiantError("usage", `${describe({ [name]: figure })}: no law says anything of so much; at most ${formatPower(LARGEST)} was needed`);
+      throw new GiantError("usage", `${describeKnown({ [name]: figure })}: no law says anything of so much; at most ${formatPower(LARGEST)} was needed`);
   }
   const all = laws.some(({ id }) => id === law.id) ? laws : [law, ...laws];
   const rows = names.length === 1 ? optimalRows(known, all) : all.map((each) => lawRow(each, solvePair(each, known)));
@@ -115,7 +115,7 @@ export function planScaling({ known, law, laws, inferenceTokens, uniqueTokens }:
     if (parameters >= 1 && tokens >= 1) continue;
     throw new GiantError(
       "usage",
-      `${describe(known)}: no model is so small; ${formatFigure(parameters)} parameters would be left on ${formatFigure(tokens)} tokens`,
+      `${describeKnown(known)}: no model is so small; ${formatFigure(parameters)} parameters would be left on ${formatFigure(tokens)} tokens`,
     );
   }
   const optimal = names.length === 1 ? [] : optimalRows(known.loss === undefined ? { flops: chosen.flops! } : { loss: known.loss }, all);
@@ -211,7 +211,7 @@ function leastLoss(law: ScalingLaw, { parameters, tokens, flops }: Known): numbe
 function outOfReach(known: Known, laws: readonly ScalingLaw[]): GiantError {
   const [law, least] = laws.map((each) => [each, leastLoss(each, known)] as const).reduce((p, q) => (q[1] < p[1] ? q : p));
   const { loss, ...other } = known;
-  const where = describe(other);
+  const where = describeKnown(other);
   return new GiantError(
     "usage",
     `--target-loss ${loss}: no model ${where === "" ? "" : `with ${where} `}reaches it; the least is above ${Number(least.toFixed(4))} by ${law.id}`,
@@ -225,7 +225,8 @@ function outOfReach(known: Known, laws: readonly ScalingLaw[]): GiantError {
   );
 }
 
-function describe({ parameters, tokens, flops, loss }: Known): string {
+/** Known figures in words: `135M parameters and 2.00T tokens`. */
+export function describeKnown({ parameters, tokens, flops, loss }: Known): string {
   return [
     parameters === undefined ? [] : `${formatCount(parameters)} parameters`,
     tokens === undefined ? [] : `${formatCount(tokens)} tokens`,
