@@ -113,7 +113,7 @@ async function measure(scenario: ForecastScenario): Promise<string> {
     loraDropout: 0,
     maxGradNorm: 1,
   };
-  const setting = settingOf(plannedMethod(method, rank, takeInventory(architecture), architecture.head), {
+  const setting = settingOf(plannedMethod(method, rank, { architecture, inventory: takeInventory(architecture) }), {
     ...sizes,
     validation: true,
     samples: 1,

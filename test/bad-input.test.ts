@@ -228,7 +228,9 @@ describe("options that ask for what cannot be", () => {
 
   test("webgpu where no adapter is", async () => {
     const before = listing(scratch);
-    const { code, out, err } = await cli(scratch, generate("--device", "webgpu"), { env: { VK_ICD_FILENAMES: "/nonexistent", VK_DRIVER_FILES: "/nonexistent" } });
+    const { code, out, err } = await cli(scratch, generate("--device", "webgpu"), {
+      env: { VK_ICD_FILENAMES: "/nonexistent", VK_DRIVER_FILES: "/nonexistent" },
+    });
     expect({ code, out }).toEqual({ code: 1, out: "" });
     // The graphics library itself may speak before us.
     expect(err).toMatch(/(^|\n)error: device webgpu is not available: [^\n]+\nhint: [^\n]+\n$/);

@@ -20,7 +20,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   io: ["base", "data"],
   runtime: ["base", "core", "onnx", "plan", "io"],
   workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "io", "runtime"],
-  generate: ["base", "core", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
+  generate: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
   train: ["base", "chart", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "plan", "io", "runtime", "workbench", "generate"],
   demo: ["io", "train"],
   cli: ["base", "chart", "plan", "io", "runtime", "workbench", "generate", "train", "demo"],

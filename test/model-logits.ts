@@ -4,6 +4,7 @@ import { Random } from "../src/base/random.ts";
 import type { Batch } from "../src/data/batch.ts";
 import { decoderInputs } from "../src/models/architecture.ts";
 import { decoderFeeds, padToBlocks } from "../src/models/feeds.ts";
+import { forward } from "../src/nn/decoder.ts";
 import { emit } from "../src/onnx/emit.ts";
 import { encodeModel } from "../src/onnx/protobuf.ts";
 import { adapt } from "../src/peft/adapt.ts";
@@ -21,15 +22,16 @@ export interface LogitsProgram {
 /** Opens a program for the logits without a cache. */
 export async function openLogits(engine: Engine, model: OpenModel, adapter?: LoadedAdapter): Promise<LogitsProgram> {
   const { architecture } = model;
-  const { context, leaves } = adapt(adapter?.method);
-  const hidden = architecture.forward(context, decoderInputs(architecture));
+  const inputs = decoderInputs(architecture);
+  const { context, leaves } = adapt(adapter?.method, { inputs });
+  const hidden = forward(architecture.decoder, context, inputs);
   const graph = emit({ logits: context.linear(architecture.head.path, hidden, architecture.head.spec) }, { target: engine.device, weights: model.locate });
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   return {
     async of(batch, tensors = adapter?.tensors) {
       const padded = padToBlocks(batch);
       const feeds: Record<string, HostTensor> = {
-        ...decoderFeeds(architecture, padded),
+        ...decoderFeeds(architecture, padded, adapter?.method.firstPosition),
         ...Object.fromEntries([...leaves.keys()].map((name) => [name, tensors!.get(name)!])),
       };
       const { logits } = await program.run(Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])), { logits: "host" });

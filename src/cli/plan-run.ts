@@ -1,6 +1,6 @@
 /** `mini-giants plan --model`: what a run or a model would need on this machine, before anything is downloaded or trained. */
 import { GiantError } from "../base/errors.ts";
-import type { PlannedMethod } from "../train/run-setting.ts";
+import type { MethodName } from "../train/methods/tuning-methods.ts";
 import type { PlanRequest } from "../train/run-plan.ts";
 import type { CommandContext } from "./command.ts";
 import { measureMachine } from "./measure-machine.ts";
@@ -46,7 +46,7 @@ export async function runPlan(options: PlanRunOptions & PlanOutputOptions, { out
     return print({ ...about, context, formats }, () => inferenceText(about, context, formats));
   }
   const { method, ...request } = requestOf(options, architecture.maxPositionEmbeddings);
-  const methods: readonly PlannedMethod[] = options.pretrain ? ["full"] : ["lora", "full"];
+  const methods: readonly MethodName[] = options.pretrain ? ["full"] : ["lora", "full"];
   const run = planner.run({ ...request, method });
   const data = options.data === undefined ? undefined : await planner.data({ ...request, method }, dataRequest(options, options.data));
   const rows = planner.methods({ ...request, method }, methods);

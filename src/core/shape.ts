@@ -8,9 +8,30 @@ export type Shape = readonly Dim[];
 /** What each symbol stands for in one run. */
 export type Bindings = ReadonlyMap<string, number>;
 
+/** The pieces of a text between separators that stand in no parentheses. */
+function splitOutside(text: string, separator: "*" | "+"): string[] {
+  const pieces: string[] = [];
+  let [depth, start] = [0, 0];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] === "(") depth++;
+    else if (text[i] === ")") depth--;
+    else if (text[i] === separator && depth === 0) {
+      pieces.push(text.slice(start, i));
+      start = i + 1;
+    }
+  }
+  return [...pieces, text.slice(start)];
+}
+
+/** The terms of a dimension; one that is no sum is its only term. */
+export function terms(dim: Dim): readonly Dim[] {
+  if (typeof dim === "number" || !dim.startsWith("(") || splitOutside(dim, "*").length > 1) return [dim];
+  return splitOutside(dim.slice(1, -1), "+").map(asDim);
+}
+
 function factors(dim: Dim): { coefficient: number; symbols: string[] } {
   if (typeof dim === "number") return { coefficient: dim, symbols: [] };
-  const parts = dim.split("*");
+  const parts = splitOutside(dim, "*");
   const head = Number(parts[0]);
   return Number.isInteger(head) ? { coefficient: head, symbols: parts.slice(1) } : { coefficient: 1, symbols: parts };
 }
@@ -29,19 +50,19 @@ export function product(dims: Shape): Dim {
   return coefficient === 1 ? symbols.join("*") : `${coefficient}*${symbols.join("*")}`;
 }
 
-/** The sum of dimensions; with symbols it becomes an expression of its own, e.g. "(P+T)". */
+/** The sum of dimensions in canonical form; with symbols it becomes an expression of its own, e.g. "(P+2*T+8)". */
 export function total(dims: Shape): Dim {
   let number = 0;
   const coefficients = new Map<string, number>();
-  for (const dim of dims) {
+  for (const dim of dims.flatMap(terms)) {
     const { coefficient, symbols } = factors(dim);
     if (symbols.length === 0) number += coefficient;
     else coefficients.set(symbols.join("*"), (coefficients.get(symbols.join("*")) ?? 0) + coefficient);
   }
-  const terms = [...coefficients].map(([symbols, coefficient]) => (coefficient === 1 ? symbols : `${coefficient}*${symbols}`));
-  if (terms.length === 0) return number;
-  if (number === 0 && terms.length === 1) return terms[0]!;
-  return `(${[...terms, ...(number === 0 ? [] : [String(number)])].join("+")})`;
+  const parts = [...coefficients].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([symbols, coefficient]) => product([coefficient, symbols]));
+  if (parts.length === 0) return number;
+  if (number === 0 && parts.length === 1) return parts[0]!;
+  return `(${[...parts, ...(number === 0 ? [] : [String(number)])].join("+")})`;
 }
 
 /** The value of a dimension under bindings of its symbols. */
@@ -49,12 +70,8 @@ export function evaluate(dim: Dim, bindings: Bindings): number {
   if (typeof dim === "number") return dim;
   const bound = bindings.get(dim);
   if (bound !== undefined) return bound;
-  if (dim.startsWith("(") && dim.endsWith(")") && !dim.includes("*")) {
-    return dim
-      .slice(1, -1)
-      .split("+")
-      .reduce((sum, part) => sum + evaluate(asDim(part), bindings), 0);
-  }
+  const summed = terms(dim);
+  if (summed.length > 1) return summed.reduce<number>((sum, part) => sum + evaluate(part, bindings), 0);
   const { coefficient, symbols } = factors(dim);
   invariant(!(coefficient === 1 && symbols.length === 1), `dimension ${dim} is not bound to a number`);
   return symbols.reduce((value, symbol) => value * evaluate(symbol, bindings), coefficient);

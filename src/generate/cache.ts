@@ -12,6 +12,8 @@ export interface CachedProgram {
   /** Outputs that become the next run's `past.*` inputs. */
   readonly presentNames: readonly string[];
   readonly adapterFeeds: Readonly<Record<string, Resident>>;
+  /** Position of a text's first token. */
+  readonly firstPosition: number;
 }
 
 /** One cached place: segment 0 is padding, or a token that no longer belongs to the text. */
@@ -42,7 +44,7 @@ export class KeyValueCache {
     const longest = Math.max(...tokens.map((row) => row.length));
     tokens.forEach((row, b) => {
       const places = this.#rows[b]!;
-      const next = (places.findLast(({ segment }) => segment === 1)?.position ?? -1) + 1;
+      const next = (places.findLast(({ segment }) => segment === 1)?.position ?? this.#on.firstPosition - 1) + 1;
       for (let t = row.length; t < longest; t++) places.push({ token: 0, position: 0, segment: 0 });
       row.forEach((token, t) => places.push({ token, position: next + t, segment: 1 }));
     });

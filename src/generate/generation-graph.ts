@@ -2,6 +2,7 @@
 import { gather, input } from "../core/operations.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { type Architecture, cachedDecoderInputs } from "../models/architecture.ts";
+import { forward } from "../nn/decoder.ts";
 import { adapt } from "../peft/adapt.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
 
@@ -16,8 +17,8 @@ export interface GenerationGraph {
 /** The graph of a base, or of a base under a method. Inputs: those of `cachedDecoderInputs`, `lastRows`, the method's tensors. */
 export function generationGraph(architecture: Architecture, method?: AdaptationMethod): GenerationGraph {
   const { inputs, present } = cachedDecoderInputs(architecture);
-  const { context, leaves } = adapt(method);
-  const hidden = architecture.forward(context, inputs);
+  const { context, leaves } = adapt(method, { inputs });
+  const hidden = forward(architecture.decoder, context, inputs);
   const last = gather(hidden, input("lastRows", "int32", ["N"]));
   const logits = context.linear(architecture.head.path, last, architecture.head.spec);
   return { outputs: { logits, ...present }, presentNames: Object.keys(present), leaves };

@@ -48,7 +48,7 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  return new CachedGenerator({ engine, program, architecture, presentNames, adapterFeeds });
+  return new CachedGenerator({ engine, program, architecture, presentNames, adapterFeeds, firstPosition: adapter?.method.firstPosition ?? 0 });
 }
 
 class CachedGenerator implements Generator {

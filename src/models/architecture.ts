@@ -3,21 +3,15 @@ import { input, parameter } from "../core/operations.ts";
 import { type Dim, product, total } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LayerCache } from "../nn/attention.ts";
-import { type LinearSpec, type ModelContext, moduleOf, plainContext, extendContext } from "../nn/context.ts";
-import type { Inventory, LinearModule } from "../nn/inventory.ts";
+import { moduleOf, plainContext, extendContext } from "../nn/context.ts";
+import { type BaseModel, type DecoderInputs, forward } from "../nn/decoder.ts";
+import type { Inventory, LinearModule, SublayerModule } from "../nn/inventory.ts";
 import { attentionMasks, type MaskInputs, QUERY_BLOCKS } from "../nn/mask.ts";
 import type { RotarySpec } from "../nn/rotary.ts";
 
 /** A model of a known family with the dimensions of one config.json. */
-export interface Architecture {
-  readonly modelType: string;
-  readonly hiddenSize: number; // C
-  readonly numHiddenLayers: number; // L
-  readonly numAttentionHeads: number; // H
-  readonly numKeyValueHeads: number; // K
-  readonly headDim: number; // D
+export interface Architecture extends BaseModel {
   readonly intermediateSize: number;
-  readonly vocabSize: number; // V
   /** Longest sequence the model was made for. */
   readonly maxPositionEmbeddings: number;
   readonly tieWordEmbeddings: boolean;
@@ -25,23 +19,6 @@ export interface Architecture {
   readonly rotary: Readonly<Record<string, RotarySpec>>;
   readonly bosTokenId: number | undefined;
   readonly eosTokenIds: readonly number[];
-  /** Tokens → hidden states after the final norm, [B*T, C]. */
-  readonly forward: (context: ModelContext, inputs: DecoderInputs) => Tensor;
-  /** Path and form of the head: hidden rows [N, C] → logits [N, V]. */
-  readonly head: { readonly path: string; readonly spec: LinearSpec };
-}
-
-/** The tensors a decoder is fed with. */
-export interface DecoderInputs {
-  readonly tokens: Tensor; // [B, T] int32
-  readonly positions: Tensor; // [B, T] int32
-  /** T: without a cache a number of blocks of queries, such as "4*Q"; with one "T". */
-  readonly length: Dim;
-  /** Attention masks for groups of query heads and a window size, one per block of queries; made once and shared by the layers. */
-  readonly masks: (group: number, window?: number) => readonly Tensor[];
-  /** cos and sin [B, T, width/2] by key of `Architecture.rotary`. */
-  readonly rotary: (key: string) => { readonly cos: Tensor; readonly sin: Tensor };
-  readonly cache: (layer: number) => LayerCache | undefined;
 }
 
 /** Length of a row without a cache: a multiple of the number of query blocks. */
@@ -61,6 +38,7 @@ export function decoderInputs(architecture: Architecture, queryBlocks: number = 
   return {
     tokens,
     positions,
+    segments,
     length,
     masks: sharedMasks(maskInputs),
     rotary: rotaryInputs(architecture, length),
@@ -88,6 +66,7 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
   const inputs = {
     tokens,
     positions,
+    segments,
     length: "T",
     masks: sharedMasks(maskInputs),
     rotary: rotaryInputs(architecture, "T"),
@@ -98,9 +77,10 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
 
 function sharedMasks(inputs: MaskInputs): DecoderInputs["masks"] {
   const made = new Map<string, readonly Tensor[]>();
-  return (group, window) => {
-    let masks = made.get(`${group} ${window}`);
-    if (masks === undefined) made.set(`${group} ${window}`, (masks = attentionMasks(inputs, group, window)));
+  return (group, window, prefix = 0) => {
+    const key = `${group} ${window} ${prefix}`;
+    let masks = made.get(key);
+    if (masks === undefined) made.set(key, (masks = attentionMasks(inputs, group, window, prefix)));
     return masks;
   };
 }
@@ -120,6 +100,8 @@ export function takeInventory(architecture: Architecture): Inventory {
   const linears: LinearModule[] = [];
   const embeddings: { path: string; rows: number; width: number }[] = [];
   const modules = new Set<string>();
+  const attentions: string[] = [];
+  const sublayers: SublayerModule[] = [];
   const plain = plainContext({
     leaf: (name, shape) => {
       parameters.set(name, shape);
@@ -136,9 +118,17 @@ export function takeInventory(architecture: Architecture): Inventory {
       embeddings.push({ path, ...spec });
       return plain.embedding(path, ids, spec);
     },
+    attention: (path, inputs) => {
+      attentions.push(path);
+      return plain.attention(path, inputs);
+    },
+    sublayer: (path, kind, residual, output) => {
+      sublayers.push({ path, kind });
+      return plain.sublayer(path, kind, residual, output);
+    },
   });
-  const hidden = architecture.forward(recording, decoderInputs(architecture));
+  const hidden = forward(architecture.decoder, recording, decoderInputs(architecture));
   plain.linear(architecture.head.path, hidden, architecture.head.spec);
   modules.add(architecture.head.path);
-  return { parameters, linears, embeddings, modules };
+  return { parameters, linears, embeddings, attentions, sublayers, modules };
 }

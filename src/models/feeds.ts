@@ -13,8 +13,13 @@ export interface TokenRows {
   readonly segments: Int32Array; // [B*T]
 }
 
-/** Feeds for `decoderInputs` and, without the cache's own tensors, for `cachedDecoderInputs`. */
-export function decoderFeeds(architecture: Architecture, { rows: B, length: T, tokens, positions, segments }: TokenRows): Record<string, HostTensor> {
+/**
+ * Feeds for `decoderInputs` and, without the cache's own tensors, for `cachedDecoderInputs`. Position 0 of a text becomes
+ * `firstPosition`; padding stays where it is.
+ */
+export function decoderFeeds(architecture: Architecture, rows: TokenRows, firstPosition = 0): Record<string, HostTensor> {
+  const { rows: B, length: T, tokens, segments } = rows;
+  const positions = firstPosition === 0 ? rows.positions : rows.positions.map((position, i) => (segments[i] === 0 ? position : position + firstPosition));
   const feeds: Record<string, HostTensor> = {
     tokens: integers([B, T], tokens),
     positions: integers([B, T], positions),

@@ -6,13 +6,13 @@
  *   sequential:  h ← h + dense(attention(ln₁ h));  h ← h + mlp(ln₂ h)
  */
 import { invariant } from "../base/errors.ts";
-import { add, layerNorm, reshape, rotary, slice } from "../core/operations.ts";
+import { layerNorm, reshape, rotary, slice } from "../core/operations.ts";
 import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { activation, activationNames } from "../nn/activation.ts";
-import { attention } from "../nn/attention.ts";
 import type { ModelContext } from "../nn/context.ts";
-import { type Architecture, type DecoderInputs } from "./architecture.ts";
+import type { Decoder, DecoderInputs } from "../nn/decoder.ts";
+import type { Architecture } from "./architecture.ts";
 import type { ConfigFields } from "./config-fields.ts";
 import { readRotary } from "./rope-scaling.ts";
 
@@ -65,7 +65,7 @@ export function describe(config: ConfigFields): Architecture {
     rotary: { main: readRotary(config, Math.trunc(D * fraction), config.positive("rotary_emb_base", 10000)) },
     bosTokenId: config.tokenIds("bos_token_id")[0],
     eosTokenIds: config.tokenIds("eos_token_id"),
-    forward: (context, inputs) => forward(neox, context, inputs),
+    decoder: decoderOf(neox),
     head: {
       path: "embed_out",
       spec: { inFeatures: C, outFeatures: neox.vocabSize, bias: false, ...(tied ? { tiedTo: "gpt_neox.embed_in.weight" } : {}) },
@@ -73,19 +73,27 @@ export function describe(config: ConfigFields): Architecture {
   };
 }
 
-function forward(config: NeoxConfig, context: ModelContext, inputs: DecoderInputs): Tensor {
-  let h = reshape(context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: config.C }), [
-    product(["B", inputs.length]),
-    config.C,
-  ]);
-  for (let layer = 0; layer < config.layers; layer++) {
-    const path = `gpt_neox.layers.${layer}`;
-    h = context.block(path, h, (x) => {
-      const middle = add(x, selfAttention(config, context, `${path}.attention`, norm(config, context, `${path}.input_layernorm`, x), inputs, layer));
-      return add(middle, mlp(config, context, `${path}.mlp`, norm(config, context, `${path}.post_attention_layernorm`, config.parallel ? x : middle)));
-    });
-  }
-  return norm(config, context, "gpt_neox.final_layer_norm", h);
+function decoderOf(config: NeoxConfig): Decoder {
+  const { C } = config;
+  return {
+    embed(context, inputs) {
+      const tokens = context.embedding("gpt_neox.embed_in", inputs.tokens, { rows: config.vocabSize, width: C });
+      return reshape(tokens, [product(["B", inputs.length]), C]);
+    },
+    blocks: Array.from({ length: config.layers }, (_, layer) => ({
+      path: `gpt_neox.layers.${layer}`,
+      compute: (context, inputs, h) => block(config, context, inputs, h, layer),
+    })),
+    norm: (context, h) => norm(config, context, "gpt_neox.final_layer_norm", h),
+  };
+}
+
+function block(config: NeoxConfig, context: ModelContext, inputs: DecoderInputs, h: Tensor, layer: number): Tensor {
+  const path = `gpt_neox.layers.${layer}`;
+  const mixed = selfAttention(config, context, `${path}.attention`, norm(config, context, `${path}.input_layernorm`, h), inputs, layer);
+  const middle = context.sublayer(path, "attention", h, mixed);
+  const read = norm(config, context, `${path}.post_attention_layernorm`, config.parallel ? h : middle);
+  return context.sublayer(path, "mlp", middle, mlp(config, context, `${path}.mlp`, read));
 }
 
 function norm(config: NeoxConfig, context: ModelContext, path: string, x: Tensor): Tensor {
@@ -96,16 +104,20 @@ function norm(config: NeoxConfig, context: ModelContext, path: string, x: Tensor
 function selfAttention(config: NeoxConfig, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number): Tensor {
   const { C, H, attentionBias: bias } = config;
   const D = C / H;
-  const joined = context.linear(`${path}.query_key_value`, x, { inFeatures: C, outFeatures: 3 * C, bias });
-  const heads = reshape(joined, ["B", inputs.length, H, 3 * D]);
+  const join = (rows: Tensor): Tensor => context.linear(`${path}.query_key_value`, rows, { inFeatures: C, outFeatures: 3 * C, bias });
+  const heads = reshape(join(x), ["B", inputs.length, H, 3 * D]);
   const part = (i: number): Tensor => slice(heads, 3, i * D, D);
   const { cos, sin } = inputs.rotary("main");
-  const mixed = attention({
+  const mixed = context.attention(path, {
     query: rotary(part(0), cos, sin),
     key: rotary(part(1), cos, sin),
     value: part(2),
-    masks: inputs.masks(1),
+    masks: (prefix) => inputs.masks(1, undefined, prefix),
     cache: inputs.cache(layer),
+    keyValueOf: (rows) => {
+      const outside = reshape(join(rows), [rows.shape[0]!, H, 3 * D]);
+      return { key: slice(outside, 2, D, D), value: slice(outside, 2, 2 * D, D) };
+    },
   });
   return context.linear(`${path}.dense`, mixed, { inFeatures: C, outFeatures: C, bias });
 }

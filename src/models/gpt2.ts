@@ -10,9 +10,9 @@ import { add, layerNorm, reshape, slice } from "../core/operations.ts";
 import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { activation, activationNames } from "../nn/activation.ts";
-import { attention } from "../nn/attention.ts";
 import type { ModelContext } from "../nn/context.ts";
-import { type Architecture, type DecoderInputs } from "./architecture.ts";
+import type { Decoder, DecoderInputs } from "../nn/decoder.ts";
+import type { Architecture } from "./architecture.ts";
 import type { ConfigFields } from "./config-fields.ts";
 
 interface Gpt2Config {
@@ -63,7 +63,7 @@ export function describe(config: ConfigFields): Architecture {
     rotary: {},
     bosTokenId: config.tokenIds("bos_token_id")[0],
     eosTokenIds: config.tokenIds("eos_token_id"),
-    forward: (context, inputs) => forward(gpt2, context, inputs),
+    decoder: decoderOf(gpt2),
     head: {
       path: "lm_head",
       spec: { inFeatures: C, outFeatures: gpt2.vocabSize, bias: false, ...(tied ? { tiedTo: "transformer.wte.weight" } : {}) },
@@ -71,27 +71,35 @@ export function describe(config: ConfigFields): Architecture {
   };
 }
 
-function forward(config: Gpt2Config, context: ModelContext, inputs: DecoderInputs): Tensor {
+function decoderOf(config: Gpt2Config): Decoder {
+  const { C } = config;
+  return {
+    embed(context, inputs) {
+      const tokens = context.embedding("transformer.wte", inputs.tokens, { rows: config.vocabSize, width: C });
+      const places = context.embedding("transformer.wpe", inputs.positions, { rows: config.positions, width: C });
+      return reshape(add(tokens, places), [product(["B", inputs.length]), C]);
+    },
+    blocks: Array.from({ length: config.layers }, (_, layer) => ({
+      path: `transformer.h.${layer}`,
+      compute: (context, inputs, h) => block(config, context, inputs, h, layer),
+    })),
+    norm: (context, h) => norm(config, context, "transformer.ln_f", h),
+  };
+}
+
+function block(config: Gpt2Config, context: ModelContext, inputs: DecoderInputs, h: Tensor, layer: number): Tensor {
+  const path = `transformer.h.${layer}`;
+  const mixed = selfAttention(config, context, `${path}.attn`, norm(config, context, `${path}.ln_1`, h), inputs, layer);
+  const middle = context.sublayer(path, "attention", h, mixed);
+  return context.sublayer(path, "mlp", middle, mlp(config, context, `${path}.mlp`, norm(config, context, `${path}.ln_2`, middle)));
+}
+
+function mlp(config: Gpt2Config, context: ModelContext, path: string, x: Tensor): Tensor {
   const { C, inner } = config;
   const act = activation(config.act);
   invariant(act !== undefined, `no activation ${config.act}`);
-  const tokens = context.embedding("transformer.wte", inputs.tokens, { rows: config.vocabSize, width: C });
-  const places = context.embedding("transformer.wpe", inputs.positions, { rows: config.positions, width: C });
-  let h = reshape(add(tokens, places), [product(["B", inputs.length]), C]);
-  for (let layer = 0; layer < config.layers; layer++) {
-    const path = `transformer.h.${layer}`;
-    h = context.block(path, h, (x) => {
-      const middle = add(x, selfAttention(config, context, `${path}.attn`, norm(config, context, `${path}.ln_1`, x), inputs, layer));
-      const wide = context.linear(`${path}.mlp.c_fc`, norm(config, context, `${path}.ln_2`, middle), {
-        inFeatures: C,
-        outFeatures: inner,
-        bias: true,
-        transposed: true,
-      });
-      return add(middle, context.linear(`${path}.mlp.c_proj`, act(wide), { inFeatures: inner, outFeatures: C, bias: true, transposed: true }));
-    });
-  }
-  return norm(config, context, "transformer.ln_f", h);
+  const wide = context.linear(`${path}.c_fc`, x, { inFeatures: C, outFeatures: inner, bias: true, transposed: true });
+  return context.linear(`${path}.c_proj`, act(wide), { inFeatures: inner, outFeatures: C, bias: true, transposed: true });
 }
 
 function norm(config: Gpt2Config, context: ModelContext, path: string, x: Tensor): Tensor {
@@ -101,15 +109,21 @@ function norm(config: Gpt2Config, context: ModelContext, path: string, x: Tensor
 
 function selfAttention(config: Gpt2Config, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number): Tensor {
   const { C, H } = config;
-  const joined = context.linear(`${path}.c_attn`, x, { inFeatures: C, outFeatures: 3 * C, bias: true, transposed: true });
+  const join = (rows: Tensor): Tensor => context.linear(`${path}.c_attn`, rows, { inFeatures: C, outFeatures: 3 * C, bias: true, transposed: true });
+  const joined = join(x);
   const part = (i: number): Tensor => reshape(slice(joined, 1, i * C, C), ["B", inputs.length, H, C / H]);
-  const mixed = attention({
+  const mixed = context.attention(path, {
     query: part(0),
     key: part(1),
     value: part(2),
-    masks: inputs.masks(1),
+    masks: (prefix) => inputs.masks(1, undefined, prefix),
     scale: config.scoreScale(layer),
     cache: inputs.cache(layer),
+    keyValueOf: (rows) => {
+      const outside = join(rows);
+      const heads = (i: number): Tensor => reshape(slice(outside, 1, i * C, C), [rows.shape[0]!, H, C / H]);
+      return { key: heads(1), value: heads(2) };
+    },
   });
   return context.linear(`${path}.c_proj`, mixed, { inFeatures: C, outFeatures: C, bias: true, transposed: true });
 }

@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import { parameter } from "../core/operations.ts";
 import { plainContext } from "../nn/context.ts";
+import { forward } from "../nn/decoder.ts";
 import { decoderInputs } from "./architecture.ts";
 import { describeModel } from "./registry.ts";
 
@@ -12,7 +13,10 @@ function windowsOf(config: Readonly<Record<string, unknown>>): (number | undefin
   const architecture = describeModel({ ...SMALL, ...config }, "config.json");
   const inputs = decoderInputs(architecture);
   const windows: (number | undefined)[] = [];
-  architecture.forward(plainContext({ leaf: parameter }), { ...inputs, masks: (group, window) => (windows.push(window), inputs.masks(group, window)) });
+  forward(architecture.decoder, plainContext({ leaf: parameter }), {
+    ...inputs,
+    masks: (group, window) => (windows.push(window), inputs.masks(group, window)),
+  });
   return windows;
 }
 

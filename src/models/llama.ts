@@ -6,13 +6,13 @@
  *   h ← h + down(act(gate(norm h)) ⊙ up(norm h))
  */
 import { invariant } from "../base/errors.ts";
-import { add, reshape, rmsNorm, rotary } from "../core/operations.ts";
+import { reshape, rmsNorm, rotary } from "../core/operations.ts";
 import { activation, activationNames, gated } from "../nn/activation.ts";
-import { attention } from "../nn/attention.ts";
 import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LinearSpec, ModelContext } from "../nn/context.ts";
-import type { Architecture, DecoderInputs } from "./architecture.ts";
+import type { Decoder, DecoderInputs } from "../nn/decoder.ts";
+import type { Architecture } from "./architecture.ts";
 import type { ConfigFields } from "./config-fields.ts";
 import { readRotary } from "./rope-scaling.ts";
 
@@ -84,7 +84,7 @@ export function describe(config: ConfigFields): Architecture {
     rotary: { main: readRotary(config, headDim, modelType === "smollm3" ? 2000000 : 10000) },
     bosTokenId: config.tokenIds("bos_token_id")[0],
     eosTokenIds: config.tokenIds("eos_token_id"),
-    forward: (context, inputs) => forward(llama, context, inputs),
+    decoder: decoderOf(llama),
     head: {
       path: "lm_head",
       spec: { inFeatures: hiddenSize, outFeatures: llama.vocabSize, bias: false, ...(tieWordEmbeddings ? { tiedTo: "model.embed_tokens.weight" } : {}) },
@@ -110,17 +110,25 @@ function layerKinds(config: ConfigFields, modelType: string, layers: number): La
   }));
 }
 
-function forward(config: LlamaConfig, context: ModelContext, inputs: DecoderInputs): Tensor {
-  const embedded = context.embedding("model.embed_tokens", inputs.tokens, { rows: config.vocabSize, width: config.hiddenSize });
-  let h = reshape(embedded, [product(["B", inputs.length]), config.hiddenSize]);
-  config.layers.forEach((kind, layer) => {
-    const path = `model.layers.${layer}`;
-    h = context.block(path, h, (x) => {
-      const middle = add(x, selfAttention(config, context, `${path}.self_attn`, norm(config, context, `${path}.input_layernorm`, x), inputs, layer, kind));
-      return add(middle, mlp(config, context, `${path}.mlp`, norm(config, context, `${path}.post_attention_layernorm`, middle)));
-    });
-  });
-  return norm(config, context, "model.norm", h);
+function decoderOf(config: LlamaConfig): Decoder {
+  return {
+    embed(context, inputs) {
+      const embedded = context.embedding("model.embed_tokens", inputs.tokens, { rows: config.vocabSize, width: config.hiddenSize });
+      return reshape(embedded, [product(["B", inputs.length]), config.hiddenSize]);
+    },
+    blocks: config.layers.map((kind, layer) => ({
+      path: `model.layers.${layer}`,
+      compute: (context, inputs, h) => block(config, context, inputs, h, layer, kind),
+    })),
+    norm: (context, h) => norm(config, context, "model.norm", h),
+  };
+}
+
+function block(config: LlamaConfig, context: ModelContext, inputs: DecoderInputs, h: Tensor, layer: number, kind: LayerKind): Tensor {
+  const path = `model.layers.${layer}`;
+  const mixed = selfAttention(config, context, `${path}.self_attn`, norm(config, context, `${path}.input_layernorm`, h), inputs, layer, kind);
+  const middle = context.sublayer(path, "attention", h, mixed);
+  return context.sublayer(path, "mlp", middle, mlp(config, context, `${path}.mlp`, norm(config, context, `${path}.post_attention_layernorm`, middle)));
 }
 
 function norm(config: LlamaConfig, context: ModelContext, path: string, x: Tensor): Tensor {
@@ -129,8 +137,9 @@ function norm(config: LlamaConfig, context: ModelContext, path: string, x: Tenso
 
 function selfAttention(config: LlamaConfig, context: ModelContext, path: string, x: Tensor, inputs: DecoderInputs, layer: number, kind: LayerKind): Tensor {
   const { hiddenSize, numAttentionHeads: H, numKeyValueHeads: K, headDim: D, queryKeyValueBias: bias } = config;
-  const project = (name: string, heads: number): Tensor =>
-    reshape(context.linear(`${path}.${name}`, x, { inFeatures: hiddenSize, outFeatures: heads * D, bias }), ["B", inputs.length, heads, D]);
+  const linear = (name: string, rows: Tensor, heads: number): Tensor =>
+    context.linear(`${path}.${name}`, rows, { inFeatures: hiddenSize, outFeatures: heads * D, bias });
+  const project = (name: string, heads: number): Tensor => reshape(linear(name, x, heads), ["B", inputs.length, heads, D]);
   let [query, key] = [project("q_proj", H), project("k_proj", K)];
   const value = project("v_proj", K);
   if (config.queryKeyNorm) [query, key] = [norm(config, context, `${path}.q_norm`, query), norm(config, context, `${path}.k_norm`, key)];
@@ -138,7 +147,18 @@ function selfAttention(config: LlamaConfig, context: ModelContext, path: string,
     const { cos, sin } = inputs.rotary("main");
     [query, key] = [rotary(query, cos, sin), rotary(key, cos, sin)];
   }
-  const mixed = attention({ query, key, value, masks: inputs.masks(H / K, kind.window), cache: inputs.cache(layer) });
+  const mixed = context.attention(path, {
+    query,
+    key,
+    value,
+    masks: (prefix) => inputs.masks(H / K, kind.window, prefix),
+    cache: inputs.cache(layer),
+    keyValueOf: (rows) => {
+      const heads = (y: Tensor): Tensor => reshape(y, [rows.shape[0]!, K, D]);
+      const keys = heads(linear("k_proj", rows, K));
+      return { key: config.queryKeyNorm ? norm(config, context, `${path}.k_norm`, keys) : keys, value: heads(linear("v_proj", rows, K)) };
+    },
+  });
   return context.linear(`${path}.o_proj`, mixed, { inFeatures: H * D, outFeatures: hiddenSize, bias: config.outputBias });
 }
 

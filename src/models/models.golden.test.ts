@@ -11,6 +11,7 @@ import { readSafetensorsHeader, readTensor } from "../io/safetensors.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import { plainContext } from "../nn/context.ts";
 import { parameter } from "../core/operations.ts";
+import { forward } from "../nn/decoder.ts";
 import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -46,7 +47,7 @@ describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
     const model = await openModel(folder);
     const { architecture } = model;
     const plain = plainContext({ leaf: parameter });
-    const hidden = architecture.forward(plain, decoderInputs(architecture));
+    const hidden = forward(architecture.decoder, plain, decoderInputs(architecture));
     const logits = plain.linear(architecture.head.path, hidden, architecture.head.spec);
     const [rows, ids] = [input("labelRows", "int32", ["N"]), input("labelIds", "int32", ["N"])];
     const picked = gather(hidden, rows);
@@ -97,7 +98,7 @@ describe.each(goldenCases("models"))("models/$name", ({ name, folder }) => {
   if (existsSync(newer)) {
     it("reads the configuration the same way as transformers 5 writes it", (context) => {
       if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
-      const { forward: _forward, ...older } = describeModel(config, "config.json");
+      const { decoder: _decoder, ...older } = describeModel(config, "config.json");
       expect(describeModel(readJson(newer), newer)).toMatchObject(older);
     });
   }

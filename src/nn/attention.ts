@@ -1,6 +1,6 @@
 /** Scaled dot-product attention with grouped queries, spelled out so that it can be differentiated. */
 import { withGradient } from "../core/gradient.ts";
-import { add, concat, matmul, mul, pad, reshape, scale, slice, softmax, sub, sum, transpose } from "../core/operations.ts";
+import { add, concat, expand, matmul, mul, pad, reshape, scale, slice, softmax, sub, sum, transpose } from "../core/operations.ts";
 import { type Dim, numeric, product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 
@@ -15,18 +15,22 @@ export interface AttentionInputs {
   readonly query: Tensor; // [B, T, H, D]
   readonly key: Tensor; // [B, T, K, D], K dividing H (Ainslie et al. 2023, arXiv 2305.13245)
   readonly value: Tensor; // [B, T, K, D]
-  /** One mask per block of queries, from `attentionMasks` for groups of H/K. */
-  readonly masks: readonly Tensor[];
+  /** One mask per block of queries, from `attentionMasks` for groups of H/K; `prefix` is the number of keys before all others. */
+  readonly masks: (prefix: number) => readonly Tensor[];
   /** Multiplies the scores; 1/√D by default. */
   readonly scale?: number;
   readonly cache?: LayerCache | undefined;
+  /** Keys and values before all others, each [M, K, D] and the same for every row; they are never rotated nor cached. */
+  readonly prefix?: { readonly key: Tensor; readonly value: Tensor };
+  /** The module's own keys and values of rows that stand outside the sequence: [M, C] → each [M, K, D], not rotated. */
+  readonly keyValueOf: (rows: Tensor) => { readonly key: Tensor; readonly value: Tensor };
 }
 
 /**
  * softmax(q·kᵀ·scale + mask)·v → [B*T, H*D] (Vaswani et al. 2017, arXiv 1706.03762).
  * The G = H/K query heads of a group are rows beside each other, so that keys and values are never repeated.
  */
-export function attention({ query, key, value, masks, scale: factor, cache }: AttentionInputs): Tensor {
+export function attention({ query, key, value, masks: masksFor, scale: factor, cache, prefix }: AttentionInputs): Tensor {
   const [B, T, H, D] = query.shape as [Dim, Dim, number, number];
   const K = numeric(key.shape[2], "the number of key/value heads");
   const G = H / K;
@@ -38,6 +42,11 @@ export function attention({ query, key, value, masks, scale: factor, cache }: At
     [k, v] = [concat([cache.key, k], 2), concat([cache.value, v], 2)];
     cache.record(k, v);
   }
+  if (prefix !== undefined) {
+    const everywhere = (x: Tensor): Tensor => expand(reshape(transpose(x, [1, 0, 2]), [1, K, x.shape[0]!, D]), [B, K, x.shape[0]!, D]);
+    [k, v] = [concat([everywhere(prefix.key), k], 2), concat([everywhere(prefix.value), v], 2)];
+  }
+  const masks = masksFor(prefix === undefined ? 0 : numeric(prefix.key.shape[0], "the number of keys before all others"));
   const mixed = cache === undefined ? blockwise(q, k, v, masks) : attend(q, k, v, masks[0]!).output;
   return reshape(transpose(reshape(mixed, [B, K, T, G, D]), [0, 2, 1, 3, 4]), [product([B, T]), H * D]);
 }

@@ -3,6 +3,7 @@ import { add, gather, matmul, mul, reshape, sum } from "../core/operations.ts";
 import { checkpoint } from "../core/gradient.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { invariant } from "../base/errors.ts";
+import { attention, type AttentionInputs } from "./attention.ts";
 
 /** A linear layer as a checkpoint stores it. */
 export interface LinearSpec {
@@ -20,6 +21,9 @@ export interface EmbeddingSpec {
   readonly width: number;
 }
 
+/** The two parts of a block that add to the residual stream. */
+export type SublayerKind = "attention" | "mlp";
+
 export interface ModelContext {
   /** A parameter by its name in the checkpoint; `module` is the path of the layer that uses it. */
   parameter(name: string, shape: readonly number[], module?: string): Tensor;
@@ -29,6 +33,10 @@ export interface ModelContext {
   linearAt(path: string, x: Tensor, ids: Tensor, spec: LinearSpec): Tensor;
   /** ids [...] → [..., width]. */
   embedding(path: string, ids: Tensor, spec: EmbeddingSpec): Tensor;
+  /** The mixing of values in an attention module, before its output layer: [B, T, H, D] queries → [B*T, H*D]. */
+  attention(path: string, inputs: AttentionInputs): Tensor;
+  /** The residual stream [N, C] behind a sub-layer of the block `path`: the stream before it, and what the sub-layer adds. */
+  sublayer(path: string, kind: SublayerKind, residual: Tensor, output: Tensor): Tensor;
   /** One block of the model: h [N, C] → [N, C]. */
   block(path: string, h: Tensor, compute: (h: Tensor) => Tensor): Tensor;
 }
@@ -72,6 +80,8 @@ export function plainContext({ leaf, recompute = false }: PlainContextOptions): 
     embedding(path, ids, spec) {
       return gather(context.parameter(`${path}.weight`, [spec.rows, spec.width], path), ids);
     },
+    attention: (_, inputs) => attention(inputs),
+    sublayer: (_path, _kind, residual, output) => add(residual, output),
     block(_, h, compute) {
       return recompute ? checkpoint(compute, [h]) : compute(h);
     },
@@ -89,6 +99,8 @@ export function extendContext(inner: ModelContext, overrides: Partial<ModelConte
     linear: (path, x, spec) => inner.linear(path, x, spec),
     linearAt: (path, x, ids, spec) => inner.linearAt(path, x, ids, spec),
     embedding: (path, ids, spec) => inner.embedding(path, ids, spec),
+    attention: (path, inputs) => inner.attention(path, inputs),
+    sublayer: (path, kind, residual, output) => inner.sublayer(path, kind, residual, output),
     block: (path, h, compute) => inner.block(path, h, compute),
     ...overrides,
   };

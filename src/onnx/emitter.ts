@@ -1,7 +1,7 @@
 /** Collects the nodes and constants of one ONNX graph while the rules write it. */
 import { invariant } from "../base/errors.ts";
 import type { HostTensor, StorageDtype } from "../core/dtype.ts";
-import { type Dim, numeric, parts, sameShape, type Shape } from "../core/shape.ts";
+import { type Dim, numeric, parts, sameShape, type Shape, terms } from "../core/shape.ts";
 import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor, OnnxValue } from "./model.ts";
 import { elementTypeOf } from "./model.ts";
 
@@ -157,10 +157,8 @@ export class Emitter {
         const shape = this.once(`shape of ${source.input}`, () => this.op("Shape", [source.input]));
         return this.op("Gather", [shape, this.int64([source.axis])], { axis: int(0) });
       }
-      if (dim.startsWith("(") && !dim.includes("*")) {
-        const terms = dim.slice(1, -1).split("+");
-        return terms.map((term) => this.#dim(Number.isInteger(Number(term)) ? Number(term) : term)).reduce((a, b) => this.op("Add", [a, b]));
-      }
+      const summed = terms(dim);
+      if (summed.length > 1) return summed.map((term) => this.#dim(term)).reduce((a, b) => this.op("Add", [a, b]));
       const { coefficient, symbols } = parts(dim);
       if (symbols.length === 1 && coefficient === 1) {
         const multiple = [...this.#symbols.keys()].find((known) => parts(known).symbols.join() === dim);

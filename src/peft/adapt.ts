@@ -3,9 +3,12 @@ import { input, parameter } from "../core/operations.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { invariant } from "../base/errors.ts";
 import { type ModelContext, plainContext } from "../nn/context.ts";
+import type { DecoderInputs } from "../nn/decoder.ts";
 import type { AdaptationMethod, Dropout } from "./method.ts";
 
 export interface AdaptOptions {
+  /** What the base is fed with. */
+  readonly inputs: DecoderInputs;
   readonly recompute?: boolean;
   readonly dropout?: Dropout;
 }
@@ -17,7 +20,7 @@ export interface Adapted {
 }
 
 /** A context for `method`, or for the bare base without one. Base parameters stay in the checkpoint's file. */
-export function adapt(method: AdaptationMethod | undefined, { recompute = false, dropout }: AdaptOptions = {}): Adapted {
+export function adapt(method: AdaptationMethod | undefined, { inputs, recompute = false, dropout }: AdaptOptions): Adapted {
   const leaves = new Map<string, Tensor>();
   const frozen = new Map<string, Tensor>();
   const tensor = (name: string): Tensor => {
@@ -32,7 +35,7 @@ export function adapt(method: AdaptationMethod | undefined, { recompute = false,
       return replacement === undefined ? remembered(frozen, name, () => parameter(name, shape)) : tensor(replacement);
     },
   });
-  return { context: method === undefined ? base : method.context(base, tensor, dropout), leaves };
+  return { context: method === undefined ? base : method.context(base, tensor, { inputs, ...(dropout && { dropout }) }), leaves };
 }
 
 function remembered(known: Map<string, Tensor>, name: string, make: () => Tensor): Tensor {

@@ -85,9 +85,6 @@ function isEmpty(value: unknown): boolean {
  * @throws GiantError("adapter") naming a field with a wrong value, or an option that is set and not supported.
  */
 export function readLoraConfig(json: Json, where: string): LoraConfig {
-  if (json["peft_type"] !== "LORA") {
-    throw new GiantError("adapter", `${where}: peft_type is ${JSON.stringify(json["peft_type"]) ?? "missing"}; supported is LORA`);
-  }
   const unsupported = Object.keys(json).filter((field) => !INERT.has(field) && !READ.has(field) && !isEmpty(json[field]));
   if (!PLAIN_STARTS.has(json["init_lora_weights"])) unsupported.push("init_lora_weights");
   if (unsupported.length > 0) {

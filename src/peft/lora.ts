@@ -11,7 +11,7 @@ import { add, div, gather, matmul, mul, reshape, scalar, scale, sqrt, stopGradie
 import type { Tensor } from "../core/tensor.ts";
 import { extendContext, type LinearSpec, type ModelContext, rowDot } from "../nn/context.ts";
 import type { Inventory } from "../nn/inventory.ts";
-import type { LoraConfig } from "./lora-config.ts";
+import { type LoraConfig, writeLoraConfig } from "./lora-config.ts";
 import type { AdaptationMethod, AdapterTensor, Dropout } from "./method.ts";
 import { isTarget, patternValue, savedWhole } from "./targets.ts";
 
@@ -27,26 +27,25 @@ interface Site {
   readonly linear?: LinearSpec;
 }
 
-export interface LoraMethod extends AdaptationMethod {
-  readonly config: LoraConfig;
-  /** Paths of the adapted modules, in order of use. */
-  readonly targets: readonly string[];
-}
-
 /** The modules of a base that a configuration adapts, and their tensors. `head` is the base's output layer. */
-export function lora(config: LoraConfig, inventory: Inventory, head: { readonly path: string; readonly spec: LinearSpec }): LoraMethod {
+export function lora(config: LoraConfig, inventory: Inventory, head: { readonly path: string; readonly spec: LinearSpec }): AdaptationMethod {
   const sites = findSites(config, inventory, head);
   const tensors = new Map<string, AdapterTensor>();
   for (const site of sites.values()) addSite(tensors, site, config, inventory);
   const replaced = addReplacements(tensors, config, inventory, head, sites);
   return {
     name: "lora",
-    config,
-    targets: [...sites.keys()],
     tensors,
     replacement: (parameter, module) => replaced(parameter, module),
-    context: (base, tensor, dropout) => loraContext(base, sites, config, tensor, dropout),
-    merged: (parameter, tensor) => merged(sites, config, tensors, parameter, tensor),
+    context: (base, tensor, { dropout }) => loraContext(base, sites, config, tensor, dropout),
+    merging: { possible: true, parameters: (parameter, tensor) => merged(sites, config, tensors, parameter, tensor) },
+    layout: {
+      weightsFile: "adapter_model.safetensors",
+      config: (base) => {
+        const transposed = [...sites.values()].some(({ linear }) => linear?.transposed);
+        return writeLoraConfig(config, base, [...sites.keys()], transposed);
+      },
+    },
   };
 }
 

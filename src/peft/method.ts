@@ -1,6 +1,7 @@
 /** The contract of an adaptation method: the tensors it trains, and what it answers in place of the plain context. */
 import type { Tensor } from "../core/tensor.ts";
 import type { ModelContext } from "../nn/context.ts";
+import type { DecoderInputs } from "../nn/decoder.ts";
 
 /** How a trained tensor starts. */
 export type Initial =
@@ -22,6 +23,34 @@ export interface AdapterTensor {
 /** Drops elements of x [N, C] with the given rate and scales the rest up; `path` names the place, so that masks differ. */
 export type Dropout = (x: Tensor, rate: number, path: string) => Tensor;
 
+/** What surrounds a forward pass under a method. */
+export interface Surroundings {
+  /** What the base is fed with. */
+  readonly inputs: DecoderInputs;
+  /** Without it nothing is dropped. */
+  readonly dropout?: Dropout;
+}
+
+/** The adapter as part of the base's own weights, or why that cannot be. */
+export type Merging =
+  | {
+      readonly possible: true;
+      /**
+       * The base's parameters as they are once the adapter is merged in, by the base's names; those not named stay.
+       * `parameter` gives the leaf of a base parameter.
+       */
+      readonly parameters: (parameter: (name: string) => Tensor, tensor: (name: string) => Tensor) => ReadonlyMap<string, Tensor>;
+    }
+  | { readonly possible: false; readonly reason: string };
+
+/** How an adapter lies in its folder, beside `adapter_config.json`. */
+export interface AdapterLayout {
+  /** The safetensors file of its tensors. */
+  readonly weightsFile: string;
+  /** What adapter_config.json holds; `base` is how the base is named there. */
+  readonly config: (base: string) => Readonly<Record<string, unknown>>;
+}
+
 export interface AdaptationMethod {
   readonly name: string;
   /** The method's tensors by the names they have in its file. */
@@ -31,11 +60,11 @@ export interface AdaptationMethod {
    * undefined where the base's own is used.
    */
   readonly replacement: (parameter: string, module: string) => string | undefined;
-  /** Wraps the base's context. `tensor` gives the leaf of an adapter tensor; without `dropout` nothing is dropped. */
-  readonly context: (base: ModelContext, tensor: (name: string) => Tensor, dropout?: Dropout) => ModelContext;
-  /**
-   * The base's parameters as they are once the adapter is merged in, by the base's names; those not named stay.
-   * `parameter` gives the leaf of a base parameter.
-   */
-  readonly merged: (parameter: (name: string) => Tensor, tensor: (name: string) => Tensor) => ReadonlyMap<string, Tensor>;
+  /** Wraps the base's context. `tensor` gives the leaf of an adapter tensor. */
+  readonly context: (base: ModelContext, tensor: (name: string) => Tensor, around: Surroundings) => ModelContext;
+  readonly merging: Merging;
+  /** Its folder; absent where the result is a model of its own. */
+  readonly layout?: AdapterLayout;
+  /** Position of the first token of a text, where places before it are taken; 0 by default. */
+  readonly firstPosition?: number;
 }

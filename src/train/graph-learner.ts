@@ -90,7 +90,7 @@ class EngineLearner implements GraphLearner {
     this.#step = step;
     this.#open = open;
     this.trainableParameters = trained.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-    const own = options.adapter.method.name === "full" ? 0 : this.trainableParameters;
+    const own = options.adapter.method.layout === undefined ? 0 : this.trainableParameters;
     this.totalParameters = options.model.parameterCount + own;
   }
 
@@ -105,7 +105,7 @@ class EngineLearner implements GraphLearner {
     const padded = padToBlocks(batch, this.#queryBlocks);
     const all: Record<string, HostTensor | Resident> = {
       ...this.#tensors,
-      ...decoderFeeds(this.#options.model.architecture, padded),
+      ...decoderFeeds(this.#options.model.architecture, padded, this.#options.adapter.method.firstPosition),
       labelRows: integers([padded.labelRows.length], padded.labelRows),
       labelIds: integers([padded.labelIds.length], padded.labelIds),
       ...extra,

@@ -6,9 +6,8 @@ import { questionOf, type RecordContent, type TrainingRecord } from "../data/rec
 import { splitRecords } from "../data/split.ts";
 import { fingerprintText } from "../io/fingerprint.ts";
 import { loadRecords, type LoadedRecords } from "../io/records.ts";
-import { full } from "../peft/full.ts";
 import { lora } from "../peft/lora.ts";
-import { LORA_DEFAULTS, type LoraConfig } from "../peft/lora-config.ts";
+import { LORA_DEFAULTS } from "../peft/lora-config.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
@@ -19,6 +18,7 @@ import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { saveAdapter } from "../workbench/save-adapter.ts";
 import type { DataSummary } from "./events.ts";
 import { BUCKET, batchesOf, graphSubject, largestOf } from "./graph-subject.ts";
+import { tuningMethod } from "./methods/tuning-methods.ts";
 import type { TuneOptions } from "./tune-options.ts";
 import { validationOf } from "./validation-option.ts";
 import type { SamplePrompt, RunSubject } from "./run-subject.ts";
@@ -30,7 +30,7 @@ const USUAL_LENGTH = 512;
 export async function openSubject(options: TuneOptions): Promise<RunSubject> {
   const model = await openModel(options.model);
   const tokenizer = openTokenizer(model);
-  const method = methodOf(options, model);
+  const method = tuningMethod(options.method).make(options, model, tokenizer);
   // The engine starts in a thread of its own while the data is read.
   const starting = startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
@@ -44,29 +44,6 @@ export async function openSubject(options: TuneOptions): Promise<RunSubject> {
     );
     throw error;
   }
-}
-
-/** The adaptation method that the options ask for. */
-function methodOf(options: TuneOptions, model: OpenModel): AdaptationMethod {
-  return options.method === "full" ? full(model.inventory) : lora(loraConfigOf(options), model.inventory, model.architecture.head);
-}
-
-/** PEFT's configuration for the options: one element with the characters of a regular expression is one. */
-function loraConfigOf(options: TuneOptions): LoraConfig {
-  const [first = "", ...others] = options.targetModules;
-  const isPattern = others.length === 0 && (first === "all-linear" || /[\\^$*+?()[\]{}|]/.test(first));
-  return {
-    ...LORA_DEFAULTS,
-    targetModules: isPattern ? first : options.targetModules,
-    r: options.rank,
-    loraAlpha: options.loraAlpha,
-    loraDropout: options.loraDropout,
-    useRslora: options.useRslora,
-    rankPattern: options.rankPattern,
-    alphaPattern: options.alphaPattern,
-    modulesToSave: options.modulesToSave,
-    bias: options.bias,
-  };
 }
 
 interface TuningData {
@@ -131,7 +108,7 @@ function joinSubject(
   const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
   const { examples } = data.train;
   const { held } = data;
-  const whole = options.method === "full";
+  const whole = method.layout === undefined;
   const room = model.architecture.maxPositionEmbeddings - options.sampleTokens;
   return graphSubject({
     engine,

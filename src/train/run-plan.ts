@@ -11,12 +11,13 @@ import type { MemoryForecast } from "../plan/memory-parts.ts";
 import type { ModelOutline } from "../workbench/model-outline.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { BUCKET } from "./graph-subject.ts";
-import { type PlannedMethod, plannedMethod, type RunSizes, settingOf } from "./run-setting.ts";
+import { plannedMethod, type RunSizes, settingOf } from "./run-setting.ts";
+import type { MethodName } from "./methods/tuning-methods.ts";
 import { RunForecaster, type RunSetting } from "./run-programs.ts";
 
 /** What is asked for. */
 export interface PlanRequest extends RunSizes {
-  readonly method: PlannedMethod;
+  readonly method: MethodName;
   readonly rank: number;
 }
 
@@ -93,7 +94,7 @@ export class RunPlanner {
   }
 
   /** The ways of training side by side, at the same sizes. */
-  methods(request: PlanRequest, names: readonly PlannedMethod[]): MethodRow[] {
+  methods(request: PlanRequest, names: readonly MethodName[]): MethodRow[] {
     return names.flatMap((method) =>
       [false, true].map((recompute) => {
         const setting = this.#setting({ ...request, method, recompute });
@@ -148,7 +149,7 @@ export class RunPlanner {
     const key = `${request.method} ${request.rank}`;
     let method = this.#methods.get(key);
     if (method === undefined)
-      this.#methods.set(key, (method = plannedMethod(request.method, request.rank, this.#outline.inventory, this.#outline.architecture.head)));
+      this.#methods.set(key, (method = plannedMethod(request.method, request.rank, this.#outline)));
     return settingOf(method, request);
   }
 }

@@ -5,7 +5,8 @@ import { describeModel } from "../models/registry.ts";
 import { USUAL_MACHINE } from "../plan/machine.ts";
 import { planMemory } from "./memory-plan.ts";
 import { RunForecaster, type RunSetting } from "./run-programs.ts";
-import { type PlannedMethod, plannedMethod, type RunSizes, settingOf } from "./run-setting.ts";
+import { plannedMethod, type RunSizes, settingOf } from "./run-setting.ts";
+import type { MethodName } from "./methods/tuning-methods.ts";
 
 const CONFIGS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   llama: {
@@ -49,8 +50,8 @@ describe.each(Object.keys(CONFIGS))("forecasts of %s", (family) => {
   const inventory = takeInventory(architecture);
   const stored = (storage: StorageDtype): RunForecaster => new RunForecaster(architecture, () => storage);
   const forecaster = stored("F32");
-  const setting = (sizes: Partial<RunSizes> = {}, method: PlannedMethod = "lora", rank = 8): RunSetting =>
-    settingOf(plannedMethod(method, rank, inventory, architecture.head), { ...SIZES, ...sizes });
+  const setting = (sizes: Partial<RunSizes> = {}, method: MethodName = "lora", rank = 8): RunSetting =>
+    settingOf(plannedMethod(method, rank, { architecture, inventory }), { ...SIZES, ...sizes });
   const peak = (...parameters: Parameters<typeof setting>): number => forecaster.memory(setting(...parameters)).peakBytes;
   const seconds = (...parameters: Parameters<typeof setting>): number => forecaster.seconds(setting(...parameters), USUAL_MACHINE).step;
 
@@ -98,7 +99,7 @@ describe.each(Object.keys(CONFIGS))("forecasts of %s", (family) => {
 
   test("every advice needs less than the run it is given for", () => {
     const run = setting({ packWeights: true }, "full");
-    const plan = planMemory(forecaster, run, { words: "--method lora", method: () => plannedMethod("lora", 8, inventory, architecture.head) });
+    const plan = planMemory(forecaster, run, { words: "--method lora", method: () => plannedMethod("lora", 8, { architecture, inventory }) });
     const savings = plan.savings();
     expect(savings.map(({ words }) => words)).toEqual(
       expect.arrayContaining(["--batch-size 2 with twice the --gradient-accumulation", "--recompute", "--max-length 64", "--method lora"]),

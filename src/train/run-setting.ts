@@ -1,15 +1,9 @@
 /** The setting of a run of which only sizes are known: no data has been read, every row is full. */
-import type { Architecture } from "../models/architecture.ts";
-import type { Inventory } from "../nn/inventory.ts";
-import { full } from "../peft/full.ts";
-import { lora } from "../peft/lora.ts";
-import { LORA_DEFAULTS } from "../peft/lora-config.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
+import { resolveOptions } from "../base/options.ts";
+import { METHOD_OPTIONS } from "./methods/method-options.ts";
+import { type MethodBase, type MethodName, tuningMethod } from "./methods/tuning-methods.ts";
 import type { BatchSize, RunSetting } from "./run-programs.ts";
-
-/** Methods that a plan knows. A further one gives its tensors and its context; its figures follow from its graphs. */
-export const PLANNED_METHODS = ["lora", "full"] as const;
-export type PlannedMethod = (typeof PLANNED_METHODS)[number];
 
 /** Sizes of a run that is thought of. */
 export interface RunSizes {
@@ -29,9 +23,9 @@ export interface RunSizes {
   readonly sampleTokens: number;
 }
 
-/** The method's tensors and terms for one model; `rank` is LoRA's. */
-export function plannedMethod(name: PlannedMethod, rank: number, inventory: Inventory, head: Architecture["head"]): AdaptationMethod {
-  return name === "full" ? full(inventory) : lora({ ...LORA_DEFAULTS, r: rank, loraAlpha: 2 * rank }, inventory, head);
+/** The method as it is tuned by default, but for the rank of its low-rank terms. */
+export function plannedMethod(name: MethodName, rank: number, base: MethodBase): AdaptationMethod {
+  return tuningMethod(name).make({ ...resolveOptions(METHOD_OPTIONS), rank, loraAlpha: 2 * rank }, base);
 }
 
 /** The setting of a run with full rows; questions are taken to be half as long as rows. */

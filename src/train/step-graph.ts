@@ -4,6 +4,7 @@ import { gradient } from "../core/gradient.ts";
 import { product } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { type Architecture, decoderInputs, lengthOf } from "../models/architecture.ts";
+import { forward } from "../nn/decoder.ts";
 import { dropoutFrom } from "../nn/dropout.ts";
 import { QUERY_BLOCKS } from "../nn/mask.ts";
 import { crossEntropy } from "../nn/loss.ts";
@@ -31,11 +32,13 @@ export interface LossGraphOptions {
 export function lossGraph(architecture: Architecture, method: AdaptationMethod | undefined, options: LossGraphOptions = {}): LossGraph {
   const { queryBlocks = QUERY_BLOCKS } = options;
   const labelRows = input("labelRows", "int32", ["N"]);
+  const inputs = decoderInputs(architecture, queryBlocks);
   const { context, leaves } = adapt(method, {
+    inputs,
     recompute: options.recompute ?? false,
     ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }),
   });
-  const hidden = architecture.forward(context, decoderInputs(architecture, queryBlocks));
+  const hidden = forward(architecture.decoder, context, inputs);
   const rows = gather(hidden, labelRows);
   const { path, spec } = architecture.head;
   const loss = crossEntropy(context.linear(path, rows, spec), context.linearAt(path, rows, input("labelIds", "int32", ["N"]), spec));

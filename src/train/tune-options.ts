@@ -1,28 +1,20 @@
 /** The options of a tuning run: the one source of its flags, recipe keys, help and defaults. */
 import { resolve } from "node:path";
 import { resolveOptions, type OptionTable } from "../base/options.ts";
+import { METHOD_OPTIONS, type MethodOptions } from "./methods/method-options.ts";
+import { METHOD_NAMES, type MethodName, tuningMethod } from "./methods/tuning-methods.ts";
 import { validationOf } from "./validation-option.ts";
 import { checkCourse, COURSE_OPTIONS, type CourseOptions, MACHINE } from "./course-options.ts";
 
-export interface TuneOptions extends CourseOptions {
+export interface TuneOptions extends CourseOptions, MethodOptions {
   readonly model: string;
   readonly data: string;
   readonly format: string;
   /** A file, or a fraction as text; "0" for none. */
   readonly validation: string;
-  readonly method: "lora" | "full";
+  readonly method: MethodName;
   readonly output: string;
   readonly seed: number;
-
-  readonly rank: number;
-  readonly loraAlpha: number;
-  readonly loraDropout: number;
-  readonly targetModules: readonly string[];
-  readonly useRslora: boolean;
-  readonly rankPattern: Readonly<Record<string, number>>;
-  readonly alphaPattern: Readonly<Record<string, number>>;
-  readonly modulesToSave: readonly string[];
-  readonly bias: "none" | "all" | "lora_only";
 
   readonly maxLength?: number;
   readonly packing: boolean;
@@ -33,7 +25,6 @@ export interface TuneOptions extends CourseOptions {
 }
 
 const INPUT = "Input and output";
-const LORA = "LoRA";
 const SEQUENCES = "Sequences";
 
 export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
@@ -53,32 +44,17 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
     default: "0.1",
     help: "examples held out to measure before and after: a file, or the fraction of the data that is set aside; 0 for none",
   },
-  method: { group: INPUT, type: "enum", choices: ["lora", "full"], default: "lora", help: "how the model is tuned" },
+  method: {
+    group: INPUT,
+    type: "enum",
+    choices: METHOD_NAMES,
+    default: "lora",
+    help: `how the model is tuned: ${METHOD_NAMES.map((name) => `${name}, ${tuningMethod(name).summary}`).join("; ")}`,
+  },
   output: { group: INPUT, type: "path", placeholder: "DIR", required: true, inRecipe: false, help: "folder of the run; with --resume the run to go on with" },
   seed: { group: INPUT, type: "integer", minimum: 0, maximum: 4294967295, default: 42, help: "decides every random choice of the run" },
 
-  rank: { group: LORA, type: "integer", minimum: 1, default: 16, aliases: ["r"], help: "rank of the low-rank terms" },
-  loraAlpha: { group: LORA, type: "number", minimum: 0, above: true, default: 32, help: "scale of the low-rank terms; they are multiplied by alpha / rank" },
-  loraDropout: {
-    group: LORA,
-    type: "number",
-    minimum: 0,
-    maximum: 0.99,
-    default: 0,
-    help: "part of the inputs of the low-rank terms that is left out at random",
-  },
-  targetModules: {
-    group: LORA,
-    type: "list",
-    commas: "unlessPattern",
-    default: ["all-linear"],
-    help: "layers that get a low-rank term: names, a regular expression over full names, or all-linear",
-  },
-  useRslora: { group: LORA, type: "boolean", default: false, help: "multiply by alpha / √rank instead" },
-  rankPattern: { group: LORA, type: "map", default: {}, help: "rank of layers whose name matches, where it differs" },
-  alphaPattern: { group: LORA, type: "map", default: {}, help: "alpha of layers whose name matches, where it differs" },
-  modulesToSave: { group: LORA, type: "list", default: [], help: "further layers that are trained and saved whole" },
-  bias: { group: LORA, type: "enum", choices: ["none", "all", "lora_only"], default: "none", help: "biases that are trained" },
+  ...METHOD_OPTIONS,
 
   maxLength: {
     group: SEQUENCES,
@@ -99,7 +75,7 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
   },
 
   ...COURSE_OPTIONS,
-  learningRate: { ...COURSE_OPTIONS.learningRate, defaultText: "0.0002 for lora, 0.00002 for full" },
+  learningRate: { ...COURSE_OPTIONS.learningRate, defaultText: usualRates() },
   packWeights: {
     group: MACHINE,
     type: "boolean",
@@ -111,7 +87,7 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
 /** Fills in the defaults, including those that hang on other options, makes paths absolute and checks options against each other. */
 export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): TuneOptions {
   const options = resolveOptions(TUNE_OPTIONS, ...layers);
-  const learningRate = layers.findLast((layer) => layer.learningRate !== undefined)?.learningRate ?? (options.method === "full" ? 2e-5 : 2e-4);
+  const learningRate = layers.findLast((layer) => layer.learningRate !== undefined)?.learningRate ?? tuningMethod(options.method).learningRate;
   checkCourse(options, validationOf(options).kind !== "none");
   return { ...options, learningRate, ...absolutePaths(options) };
 }
@@ -122,4 +98,10 @@ export function absolutePaths(options: Partial<TuneOptions>): Partial<TuneOption
   for (const name of ["model", "data", "output"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
   if (options.validation !== undefined && validationOf({ validation: options.validation }).kind === "file") paths["validation"] = resolve(options.validation);
   return paths;
+}
+
+/** The methods' usual learning rates, as help shows them. */
+function usualRates(): string {
+  const rates = [...new Set(METHOD_NAMES.map((name) => tuningMethod(name).learningRate))];
+  return rates.map((rate) => `${rate} for ${METHOD_NAMES.filter((name) => tuningMethod(name).learningRate === rate).join(", ")}`).join("; ");
 }

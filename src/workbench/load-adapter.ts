@@ -1,17 +1,15 @@
-/** Reads an adapter folder in PEFT's layout and binds it to a base. */
+/** Reads an adapter folder and binds it to a base. */
 import { join } from "node:path";
 import { GiantError } from "../base/errors.ts";
 import { floats, type HostTensor } from "../core/dtype.ts";
 import { readJsonObjectIfPresent } from "../io/json-file.ts";
 import { readSafetensorsHeader, readTensor } from "../io/safetensors.ts";
-import { lora } from "../peft/lora.ts";
-import { readLoraConfig } from "../peft/lora-config.ts";
+import { readMethod } from "../peft/registry.ts";
 import type { LoadedAdapter } from "./adapter.ts";
 import { checkFingerprints } from "./fingerprints.ts";
 import type { OpenModel } from "./open-model.ts";
 
 export const ADAPTER_CONFIG = "adapter_config.json";
-export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
 
 /**
  * Loads an adapter onto a base.
@@ -22,8 +20,8 @@ export async function loadAdapter(folder: string, model: OpenModel): Promise<Loa
   const json = await readJsonObjectIfPresent(configFile);
   if (json === undefined) throw new GiantError("adapter", `${folder} is not an adapter folder: ${ADAPTER_CONFIG} is missing`);
   await checkFingerprints(folder, model);
-  const method = lora(readLoraConfig(json, configFile), model.inventory, model.architecture.head);
-  const weightsFile = join(folder, ADAPTER_WEIGHTS);
+  const method = readMethod(json, configFile, model.architecture, model.inventory);
+  const weightsFile = join(folder, method.layout!.weightsFile);
   const { entries } = await readSafetensorsHeader(weightsFile);
   const tensors = new Map<string, HostTensor>();
   for (const [name, { shape, trained, initial }] of method.tensors) {

@@ -13,12 +13,15 @@ import { MAPPED_WEIGHTS } from "./session.ts";
 
 /** The base's parameters as the merged model has them: name → a function that computes its values when asked. */
 export function mergedParameters(engine: Engine, model: OpenModel, { method, tensors }: LoadedAdapter): Map<string, () => Promise<Float32Array>> {
+  if (!method.merging.possible) {
+    throw new GiantError("adapter", `a ${method.name} adapter cannot be merged: ${method.merging.reason}`, { hint: "Use it beside its base with --adapter." });
+  }
   const base = (name: string): Tensor => parameter(name, model.inventory.parameters.get(name)!);
-  const merged = new Map(method.merged(base, (name) => input(name, "float32", method.tensors.get(name)!.shape)));
+  const merged = new Map(method.merging.parameters(base, (name) => input(name, "float32", method.tensors.get(name)!.shape)));
   const { head, tieWordEmbeddings } = model.architecture;
   const headName = `${head.path}.weight`;
   // A change of the embedding alone must not reach a head that was tied to it.
-  if (tieWordEmbeddings && head.spec.tiedTo !== undefined && merged.has(head.spec.tiedTo) && !merged.has(headName) && method.name !== "full") {
+  if (tieWordEmbeddings && head.spec.tiedTo !== undefined && merged.has(head.spec.tiedTo) && !merged.has(headName) && method.layout !== undefined) {
     merged.set(headName, scale(base(head.spec.tiedTo), 1));
   }
   const compute = async (weight: Tensor): Promise<Float32Array> => {
@@ -36,7 +39,7 @@ export function mergedParameters(engine: Engine, model: OpenModel, { method, ten
 
 /** Writes base + adapter as one model folder. */
 export async function mergeAdapter(engine: Engine, model: OpenModel, adapter: LoadedAdapter, folder: string): Promise<void> {
-  if (adapter.method.name === "full") throw new GiantError("adapter", "a fully tuned model is a model folder already; there is nothing to merge");
+  if (adapter.method.layout === undefined) throw new GiantError("adapter", "a fully tuned model is a model folder already; there is nothing to merge");
   const merged = mergedParameters(engine, model, adapter);
   await writeModelFolder(folder, model, (name) => merged.get(name));
 }

@@ -1,0 +1,32 @@
+/** Finds the method of an adapter folder by its adapter_config.json. */
+import { GiantError } from "../base/errors.ts";
+import type { BaseModel } from "../nn/decoder.ts";
+import type { Inventory } from "../nn/inventory.ts";
+import { lora } from "./lora.ts";
+import { readLoraConfig } from "./lora-config.ts";
+import type { AdaptationMethod } from "./method.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Binds what a configuration says to a base; `where` names the file in messages. */
+type Reader = (json: Json, where: string, base: BaseModel, inventory: Inventory) => AdaptationMethod;
+
+/** By PEFT's `peft_type`. */
+const READERS: Readonly<Record<string, Reader>> = {
+  LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
+};
+
+/**
+ * The method that an adapter_config.json describes, bound to a base.
+ * @throws GiantError("adapter") for an unknown method, an option that is set and not supported, or a base that does not fit.
+ */
+export function readMethod(json: Json, where: string, base: BaseModel, inventory: Inventory): AdaptationMethod {
+  const type = json["peft_type"];
+  const reader = typeof type === "string" && Object.hasOwn(READERS, type) ? READERS[type] : undefined;
+  if (reader === undefined) {
+    throw new GiantError("adapter", `${where}: peft_type is ${JSON.stringify(type) ?? "missing"}; supported are ${Object.keys(READERS).join(", ")}`, {
+      hint: "The adapter is of another method, or this is not an adapter's configuration.",
+    });
+  }
+  return reader(json, where, base, inventory);
+}

@@ -1,0 +1,46 @@
+/** The ways of tuning by the names that `--method` takes. */
+import type { Architecture } from "../../models/architecture.ts";
+import type { Inventory } from "../../nn/inventory.ts";
+import { full } from "../../peft/full.ts";
+import { lora } from "../../peft/lora.ts";
+import type { AdaptationMethod } from "../../peft/method.ts";
+import type { Tokenizer } from "../../tokenize/tokenizer.ts";
+import { loraConfigOf } from "./lora-options.ts";
+import type { MethodOptions } from "./method-options.ts";
+
+/** The model a method is bound to; its weights need not be there. */
+export interface MethodBase {
+  readonly architecture: Architecture;
+  readonly inventory: Inventory;
+}
+
+export interface TuningMethod {
+  /** What it does, in one line of help. */
+  readonly summary: string;
+  /** Learning rate where none is named. */
+  readonly learningRate: number;
+  /** Binds the method to a base. Without a `tokenizer` only shapes are wanted. */
+  readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
+}
+
+export const METHOD_NAMES = ["lora", "dora", "full"] as const;
+export type MethodName = (typeof METHOD_NAMES)[number];
+
+const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
+  lora: {
+    summary: "low-rank terms beside linear layers (LoRA)",
+    learningRate: 2e-4,
+    make: (options, { architecture, inventory }) => lora(loraConfigOf(options), inventory, architecture.head),
+  },
+  dora: {
+    summary: "LoRA with each output's magnitude trained apart (DoRA)",
+    learningRate: 2e-4,
+    make: (options, { architecture, inventory }) => lora({ ...loraConfigOf(options), useDora: true }, inventory, architecture.head),
+  },
+  full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
+};
+
+/** A method by its name. */
+export function tuningMethod(name: MethodName): TuningMethod {
+  return METHODS[name];
+}
