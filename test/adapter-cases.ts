@@ -1,6 +1,11 @@
 /** Methods × families: what the laws of adaptation are held on. */
-import type { LoraConfig } from "../src/peft/lora-config.ts";
-import { LORA_DEFAULTS } from "../src/peft/lora-config.ts";
+import { full } from "../src/peft/full.ts";
+import { lora } from "../src/peft/lora.ts";
+import { LORA_DEFAULTS, type LoraConfig } from "../src/peft/lora-config.ts";
+import type { AdaptationMethod } from "../src/peft/method.ts";
+import type { Architecture } from "../src/models/architecture.ts";
+import type { Inventory } from "../src/nn/inventory.ts";
+import { fullParameters, loraParameters } from "./adapter-formulas.ts";
 
 /** How a base names the parts that configurations speak of. */
 export interface FamilyNames {
@@ -29,8 +34,27 @@ export const families: readonly FamilyNames[] = [
 
 const SMALL = { ...LORA_DEFAULTS, r: 4, loraAlpha: 8 };
 
-/** Configurations of LoRA and its kin, by name; "full" is not among them. */
-export const configurations: Readonly<Record<string, (names: FamilyNames) => LoraConfig>> = {
+/** A base as its shapes. */
+export interface ShapedBase {
+  readonly architecture: Architecture;
+  readonly inventory: Inventory;
+}
+
+/** A method with a configuration, and what the laws must know of it. */
+export interface MethodCase {
+  readonly make: (base: ShapedBase, names: FamilyNames) => AdaptationMethod;
+  /** Number of trained scalars by the paper's formula, counted without asking the method. */
+  readonly trainable: (base: ShapedBase, names: FamilyNames) => number;
+  /** Learning rate at which six steps on one batch must lower the loss. */
+  readonly learningRate: number;
+  /** Whether the method promises to begin as the bare base. */
+  readonly startsAsIdentity: boolean;
+  /** Held on every family, and not on `WHOLE_FAMILIES` only. */
+  readonly everywhere: boolean;
+}
+
+/** Configurations of LoRA and its kin, by name. */
+export const loraConfigurations: Readonly<Record<string, (names: FamilyNames) => LoraConfig>> = {
   lora: () => SMALL,
   rslora: ({ layers }) => ({ ...SMALL, useRslora: true, targetModules: layers }),
   dora: () => ({ ...SMALL, useDora: true }),
@@ -43,4 +67,23 @@ export const configurations: Readonly<Record<string, (names: FamilyNames) => Lor
   "saved norm and embedding": ({ norm, embedding }) => ({ ...SMALL, modulesToSave: [norm, embedding] }),
   "all biases": () => ({ ...SMALL, bias: "all" }),
   "their biases": ({ layers }) => ({ ...SMALL, targetModules: layers, bias: "lora_only" }),
+};
+
+function loraCase(config: (names: FamilyNames) => LoraConfig, everywhere: boolean): MethodCase {
+  return {
+    make: ({ inventory, architecture }, names) => lora(config(names), inventory, architecture.head),
+    trainable: (base, names) => loraParameters(base, config(names)),
+    learningRate: 1e-2,
+    startsAsIdentity: true,
+    everywhere,
+  };
+}
+
+/** Families on which every case is held: one with a tied head, and one with biases that stores its weights turned. */
+export const WHOLE_FAMILIES: readonly string[] = ["llama_mha_tied", "gpt2"];
+
+/** Every method in every form that the laws are held on. */
+export const methodCases: Readonly<Record<string, MethodCase>> = {
+  ...Object.fromEntries(Object.entries(loraConfigurations).map(([name, config]) => [name, loraCase(config, name === "lora" || name === "dora")])),
+  full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };

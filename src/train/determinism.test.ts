@@ -1,7 +1,7 @@
 /** The same seed gives the same bits, on two threads, with dropout, and with embeddings that many equal tokens pull at. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { configurations, families } from "../../test/adapter-cases.ts";
+import { loraConfigurations, families } from "../../test/adapter-cases.ts";
 import { goldenFolder } from "../../test/golden.ts";
 import { rowsOf } from "../../test/model-logits.ts";
 import { GRADIENT_OF_MAXIMUM, worstExcess } from "../../test/tolerance.ts";
@@ -37,7 +37,7 @@ afterAll(async () => {
 
 async function learnerFor(golden: string, name: string, threads: number, recompute = false): Promise<GraphLearner> {
   const model = await openModel(join(goldenFolder(), "models", golden));
-  const config = name === "full" ? undefined : { ...configurations[name]!(families.find((family) => family.golden === golden)!), loraDropout: 0.2 };
+  const config = name === "full" ? undefined : { ...loraConfigurations[name]!(families.find((family) => family.golden === golden)!), loraDropout: 0.2 };
   const method = config === undefined ? full(model.inventory) : lora(config, model.inventory, model.architecture.head);
   return await createLearner({
     engine: engines.get(threads)!,

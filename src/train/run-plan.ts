@@ -148,8 +148,7 @@ export class RunPlanner {
   #setting(request: PlanRequest): RunSetting {
     const key = `${request.method} ${request.rank}`;
     let method = this.#methods.get(key);
-    if (method === undefined)
-      this.#methods.set(key, (method = plannedMethod(request.method, request.rank, this.#outline)));
+    if (method === undefined) this.#methods.set(key, (method = plannedMethod(request.method, request.rank, this.#outline)));
     return settingOf(method, request);
   }
 }

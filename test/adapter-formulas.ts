@@ -1,0 +1,31 @@
+/** How many scalars each method trains, by its paper's formula: counted from shapes, without asking the method. */
+import type { LoraConfig } from "../src/peft/lora-config.ts";
+import type { ShapedBase } from "./adapter-cases.ts";
+
+const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const isNamed = (path: string, part: string): boolean => path === part || path.endsWith(`.${part}`);
+
+/** All of the base. */
+export function fullParameters({ inventory }: ShapedBase): number {
+  return [...inventory.parameters.values()].reduce((sum, shape) => sum + size(shape), 0);
+}
+
+/** r·(in + out) per adapted layer, the outputs for DoRA, and what is trained whole. */
+export function loraParameters({ inventory, architecture }: ShapedBase, config: LoraConfig): number {
+  const named = (path: string): boolean => Array.isArray(config.targetModules) && config.targetModules.some((part: string) => isNamed(path, part));
+  const saved = (path: string): boolean => config.modulesToSave.some((part) => isNamed(path, part));
+  const rankOf = (path: string): number => Object.entries(config.rankPattern).find(([part]) => isNamed(path, part))?.[1] ?? config.r;
+  const linears = inventory.linears.filter(({ path }) => config.targetModules === "all-linear" || named(path));
+  const head = named(architecture.head.path) ? [architecture.head] : [];
+  let count = 0;
+  for (const { path, spec } of [...linears, ...head]) count += rankOf(path) * (spec.inFeatures + spec.outFeatures) + (config.useDora ? spec.outFeatures : 0);
+  for (const { path, rows, width } of inventory.embeddings) if (named(path)) count += config.r * (rows + width);
+  for (const [parameter, shape] of inventory.parameters) {
+    const module = parameter.slice(0, parameter.lastIndexOf("."));
+    const bias = parameter.endsWith(".bias") && (config.bias === "all" || (config.bias === "lora_only" && linears.some(({ path }) => path === module)));
+    if (saved(module) || bias) count += size(shape);
+  }
+  const { path, spec } = architecture.head;
+  if (spec.tiedTo !== undefined && saved(path)) count += spec.inFeatures * spec.outFeatures;
+  return count;
+}
