@@ -199,7 +199,7 @@ export function resolveOptions<T>(table: OptionTable<T>, ...layers: readonly Par
 }
 
 /** The recipe of resolved options: a plain object by recipe key, ready to be written as YAML. */
-export function recipeOf<T>(table: OptionTable<T>, options: T): Record<string, unknown> {
+export function recipeOf<T>(table: OptionTable<T>, options: Partial<T>): Record<string, unknown> {
   const recipe: Record<string, unknown> = {};
   for (const [name, record] of recordsOf(table)) {
     const value = options[name];

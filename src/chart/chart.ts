@@ -1,7 +1,10 @@
 /** What a chart shows, without how it is drawn: axes and layers of points, for the terminal and for pages alike. */
 
 /** The colours that a page gives its charts; each has a light and a dark shade. */
-export type Ink = "plain" | "paper" | "soft" | "first" | "second" | "third" | "fourth";
+export type Ink = "plain" | "paper" | "soft" | "first" | "second" | "third" | "fourth" | "fifth" | "sixth" | "seventh" | "eighth";
+
+/** Inks that tell one line from the next. */
+export const LINE_INKS: readonly Ink[] = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
 export interface Axis {
   readonly label: string;
@@ -21,11 +24,13 @@ export type Layer =
       readonly ink: Ink;
       readonly points: readonly Point[];
       readonly strong?: boolean;
+      /** Tells apart lines of one colour. */
+      readonly dashed?: boolean;
       /** Takes the colour that the shaded dots give to this figure, and stands in no legend. */
       readonly figure?: number;
     }
-  /** Dots stand in the legend where they have a name. */
-  | { readonly kind: "dots"; readonly name?: string; readonly ink: Ink; readonly points: readonly Point[] }
+  /** Dots stand in the legend where they have a name; open ones are rings. */
+  | { readonly kind: "dots"; readonly name?: string; readonly ink: Ink; readonly points: readonly Point[]; readonly open?: boolean }
   /** Dots whose colour says a third, positive figure, on a logarithmic scale. */
   | {
       readonly kind: "shaded";

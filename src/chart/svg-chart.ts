@@ -84,10 +84,13 @@ function marksOf(layer: Layer, shade: Shade): Plot.Markish[] {
         Plot.line(points(layer.points), {
           stroke: layer.figure === undefined ? colourOf(layer.ink) : shade(layer.figure),
           strokeWidth: layer.strong === true ? 2.5 : 1.5,
+          ...(layer.dashed === true && { strokeDasharray: "6 4" }),
         }),
       ];
     case "dots":
-      return [Plot.dot(points(layer.points), { fill: colourOf(layer.ink), r: 3.5 })];
+      return [
+        Plot.dot(points(layer.points), layer.open === true ? { stroke: colourOf(layer.ink), strokeWidth: 2, r: 3.5 } : { fill: colourOf(layer.ink), r: 3.5 }),
+      ];
     case "shaded": {
       const placed = layer.points.map(([x, y, figure]) => ({ x, y, shade: shade(figure) }));
       return [Plot.dot(placed, { x: "x", y: "y", fill: "shade", r: 3, fillOpacity: 0.85 })];
@@ -115,9 +118,9 @@ function shadesOf(figures: readonly number[]): Shade {
 function legendOf(layer: Layer, shade: Shade): LegendEntry[] {
   switch (layer.kind) {
     case "line":
-      return layer.figure === undefined ? [{ text: `━ ${layer.name}`, colour: colourOf(layer.ink) }] : [];
+      return layer.figure === undefined ? [{ text: `${layer.dashed === true ? "╌" : "━"} ${layer.name}`, colour: colourOf(layer.ink) }] : [];
     case "dots":
-      return layer.name === undefined ? [] : [{ text: `● ${layer.name}`, colour: colourOf(layer.ink) }];
+      return layer.name === undefined ? [] : [{ text: `${layer.open === true ? "○" : "●"} ${layer.name}`, colour: colourOf(layer.ink) }];
     case "shaded": {
       const figures = layer.points.map(([, , figure]) => figure);
       const [least, most] = extent(figures);

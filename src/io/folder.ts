@@ -37,6 +37,15 @@ export async function readText(path: string): Promise<string> {
   }
 }
 
+/** Size of a file. */
+export async function fileBytes(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    throw fileError(error, path, "read");
+  }
+}
+
 /** Removes a folder with all that is in it; nothing happens when it is absent. */
 export async function removeFolder(path: string): Promise<void> {
   try {

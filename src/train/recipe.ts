@@ -19,7 +19,7 @@ export function parseRecipe(text: string, source: string): unknown {
 }
 
 /** The YAML text of resolved options of a verb, in groups. */
-export function formatRecipe<T>(table: OptionTable<T>, options: T, verb: string): string {
+export function formatRecipe<T>(table: OptionTable<T>, options: Partial<T>, verb: string): string {
   const recipe = recipeOf(table, options);
   const parts: string[] = [];
   let group = "";

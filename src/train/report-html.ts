@@ -4,6 +4,7 @@ import { escapeHtml, htmlPage } from "../chart/page.ts";
 import { svgChart } from "../chart/svg-chart.ts";
 import type { RecordedEvent } from "./events.ts";
 import type { Report } from "./report.ts";
+import { lastName } from "./report-text.ts";
 
 /** The page for a report and the events it was gathered from. */
 export function reportPage(report: Report, events: readonly RecordedEvent[]): string {
@@ -112,8 +113,4 @@ function lossCurve(events: readonly RecordedEvent[]): string {
 /** How far a forecast was off, in brackets. */
 function differenceText(forecast: number, actual: number): string {
   return actual > 0 ? ` (forecast ${formatDifference(forecast / actual - 1)})` : "";
-}
-
-function lastName(path: string): string {
-  return path.split(/[\\/]/).findLast((part) => part !== "") ?? path;
 }

@@ -7,7 +7,8 @@ import { stepOf, type RecordedEvent, type TrainEvent } from "./events.ts";
 import type { LoopState } from "./loop-state.ts";
 import { encodeScalars, fileHeader } from "./tensorboard.ts";
 
-const RECIPE = "recipe.yaml";
+/** The options a run was begun with. */
+export const RECIPE = "recipe.yaml";
 /** Folder of a run's checkpoints. */
 export const CHECKPOINTS = "checkpoints";
 const EVENTS = "events.jsonl";
