@@ -13,7 +13,7 @@ export const tuneCommand: Command<CompareOptions> = {
     "mini-giants tune --model models/SmolLM2-135M --data examples.jsonl --output runs/first",
     "mini-giants tune --output runs/first --resume",
     "mini-giants tune --config runs/first/recipe.yaml --output runs/second --seed 7",
-    "mini-giants tune --model models/pebble --data examples.jsonl --output runs/methods --compare lora,dora,full --max-steps 100",
+    "mini-giants tune --compare lora,dora,full --model DIR --data FILE --output runs/methods",
   ],
   table: COMPARE_OPTIONS,
   takesRecipe: true,
