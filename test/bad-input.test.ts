@@ -99,7 +99,7 @@ describe.each<[what: string, file: string, damage: (bytes: Buffer) => Buffer, me
     "a weight that is NaN",
     "model.safetensors",
     (bytes) => edited(bytes, (header, body) => void body.writeFloatLE(NaN, header[DOWN]!.data_offsets[0])),
-    /is NaN, needed a finite number\nhint: .*damaged/,
+    /is NaN, needed a finite number; the first tensor that is not finite is the base's model\.layers\.0\.mlp\.down_proj\.weight\nhint: .*damaged/,
   ],
   ["an unknown activation", "config.json", config({ hidden_act: "swoosh" }), /hidden_act is "swoosh", needs one of gelu/],
   ["an unknown rotation", "config.json", config({ rope_scaling: { rope_type: "spiral", factor: 2 } }), /rope_type is "spiral", needs one of default/],
@@ -148,7 +148,8 @@ describe("adapters", () => {
   test.each<[string, Readonly<Record<string, unknown>>, RegExp]>([
     ["options that are not supported", { use_qalora: true, lora_bias: true }, /use_qalora = true.*lora_bias = true|lora_bias = true.*use_qalora = true/],
     ["a start taken away from the base's weights", { init_lora_weights: "pissa" }, /init_lora_weights = "pissa" is not supported\nhint: /],
-    ["another method", { peft_type: "IA3" }, /peft_type is "IA3"; supported is LORA/],
+    ["a method that nobody here knows", { peft_type: "POLY" }, /peft_type is "POLY"; supported are .*LORA.*\nhint: /],
+    ["a rank larger than its matrix", { r: 4096 }, /rank 4096 of \S+ is larger than its matrix \[\d+, \d+\]\nhint: /],
     ["a rank that is no number", { r: "many" }, /r is "many", needs a positive integer/],
     ["layers the model lacks", { target_modules: ["query"] }, /match no layer.*\nhint: .*q_proj/],
   ])("with %s", (_what, change, message) => expectRefusal(scratch, generate("--adapter", damaged(adapter, "adapter_config.json", config(change))), message));

@@ -50,6 +50,10 @@ export class FakeLearner implements Learner {
     return { lossSum: batch.labelIds.reduce((sum, id) => sum + (this.#scores[id % WIDTH]! - 1) ** 2, 0) };
   }
 
+  async findNotFinite(): ReturnType<Learner["findNotFinite"]> {
+    return Promise.resolve(this.breakLossAt > 0 ? { kind: "trained", name: "scores" } : undefined);
+  }
+
   async save(): Promise<LearnerState> {
     const one = (data: Float32Array): ReadonlyMap<string, HostTensor> => new Map([["scores", floats([2, WIDTH / 2], data.slice())]]);
     return { parameters: one(this.#scores), firstMoments: one(this.#first), secondMoments: one(this.#second), updates: this.#updates };

@@ -195,6 +195,18 @@ class EngineLearner implements GraphLearner {
     await (await program).close();
   }
 
+  async findNotFinite(): ReturnType<Learner["findNotFinite"]> {
+    const { engine, model } = this.#options;
+    const broken = (data: ArrayLike<number>): boolean => Array.prototype.some.call(data, (value: number) => !Number.isFinite(value));
+    // A damaged base spoils everything after it, so it is looked at first.
+    for (const name of model.inventory.parameters.keys()) if (broken(await model.read(name))) return { kind: "base", name };
+    for (const [name, resident] of Object.entries(this.#tensors)) if (broken((await engine.download(resident)).data)) return { kind: "trained", name };
+    for (const [name, resident] of Object.entries(this.#gradients ?? {})) {
+      if (broken((await engine.download(resident)).data)) return { kind: "gradient", name: name.slice(gradientOf("").length) };
+    }
+    return undefined;
+  }
+
   async save(): Promise<LearnerState> {
     const { engine } = this.#options;
     const [parameters, firstMoments, secondMoments] = [new Map<string, HostTensor>(), new Map<string, HostTensor>(), new Map<string, HostTensor>()];

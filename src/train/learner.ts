@@ -32,6 +32,8 @@ export interface Learner {
   update(learningRate: number): Promise<{ gradientNorm: number }>;
   /** Summed loss over labelled tokens without gradients or dropout, in nats. */
   evaluate(batch: Batch): Promise<{ lossSum: number }>;
+  /** The first tensor that holds a value that is not finite: of the base, among the trained ones, or a gradient; looks through all of them. */
+  findNotFinite(): Promise<{ readonly kind: "base" | "trained" | "gradient"; readonly name: string } | undefined>;
   save(): Promise<LearnerState>;
   load(state: LearnerState): Promise<void>;
   close(): Promise<void>;

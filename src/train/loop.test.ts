@@ -168,8 +168,12 @@ describe("training loop", () => {
   });
 
   test.each([
-    ["loss", { breakLossAt: 4 }, "step 4: the loss is NaN, needed a finite number"],
-    ["gradient norm", { breakGradientAt: 4 }, "step 4: the gradient norm is Infinity, needed a finite number"],
+    ["loss", { breakLossAt: 4 }, "step 4: the loss is NaN, needed a finite number; the first tensor that is not finite is scores"],
+    [
+      "gradient norm",
+      { breakGradientAt: 4 },
+      "step 4: the gradient norm is Infinity, needed a finite number; all weights and gradients are finite, so a value between them overflowed",
+    ],
   ])("a %s that is no number ends the run and leaves the last good checkpoint", async (_what, fault, message) => {
     const options = setUp({ learner: Object.assign(new FakeLearner(), fault) });
     const error = await collect(options).catch((caught: unknown) => caught);

@@ -6,6 +6,7 @@ import { bitsPerByte } from "../data/bits-per-byte.ts";
 import { stepsOf, type BatchSource, type EpochPlan } from "./batch-source.ts";
 import type { FinishReason, TrainEvent } from "./events.ts";
 import type { Learner } from "./learner.ts";
+import { notFinite } from "./not-finite.ts";
 import type { CheckpointStore, LoopState } from "./loop-state.ts";
 import { learningRateAt, type ScheduleShape } from "./schedule.ts";
 
@@ -68,7 +69,7 @@ export async function* runLoop(options: LoopOptions): AsyncGenerator<TrainEvent,
     const measured = await meanLoss(learner, validation, signal);
     if (!measured) return false;
     const { loss, labelledTokens } = measured;
-    if (!Number.isFinite(loss)) throw notFinite("validation loss", loss, state);
+    if (!Number.isFinite(loss)) throw await notFinite(learner, state.step === 0 ? "before training" : `after step ${state.step}`, "validation loss", loss);
     const better = state.step > 0 && (state.best === null || loss < state.best.loss);
     const waited = state.step === 0 || better ? 0 : state.evaluationsWithoutGain + 1;
     state = { ...state, best: better ? { step: state.step, loss } : state.best, evaluationsWithoutGain: waited, evaluatedStep: state.step };
@@ -110,10 +111,10 @@ export async function* runLoop(options: LoopOptions): AsyncGenerator<TrainEvent,
     let lossSum = 0;
     for (const batch of batches) {
       lossSum += (await learner.accumulate(batch, 1 / labelledTokens, random.uint32())).lossSum;
-      if (!Number.isFinite(lossSum)) throw notFinite("loss", lossSum, state);
+      if (!Number.isFinite(lossSum)) throw await notFinite(learner, `step ${state.step + 1}`, "loss", lossSum);
     }
     const { gradientNorm } = await learner.update(rate);
-    if (!Number.isFinite(gradientNorm)) throw notFinite("gradient norm", gradientNorm, state);
+    if (!Number.isFinite(gradientNorm)) throw await notFinite(learner, `step ${state.step + 1}`, "gradient norm", gradientNorm);
     const seconds = (clock() - begin) / 1000;
     state = {
       ...state,
@@ -184,15 +185,4 @@ export function countTokens(batch: Batch): number {
 
 function sum<T>(items: readonly T[], size: (item: T) => number): number {
   return items.reduce((total, item) => total + size(item), 0);
-}
-
-function notFinite(what: string, value: number, state: LoopState): GiantError {
-  const untrained = what === "validation loss" && state.step === 0;
-  const when = untrained ? "before training" : what === "validation loss" ? `after step ${state.step}` : `step ${state.step + 1}`;
-  return new GiantError("numeric", `${when}: the ${what} is ${value}, needed a finite number`, {
-    hint: untrained
-      ? "The base model's weights are damaged: get them again."
-      : "Lower --learning-rate or --max-grad-norm, or look for broken examples; the last checkpoint is kept and --resume goes on from it.",
-    facts: { step: state.step, value },
-  });
 }

@@ -1,8 +1,8 @@
 /** The last look before a run: how fast is one micro-step here? */
-import { GiantError } from "../base/errors.ts";
 import type { EpochPlan } from "./batch-source.ts";
 import { countTokens } from "./loop.ts";
 import type { Learner } from "./learner.ts";
+import { notFinite } from "./not-finite.ts";
 
 export interface MeasuredSpeed {
   readonly seconds: number;
@@ -22,11 +22,7 @@ export async function measureMicroStep(learner: Learner, plan: EpochPlan, clock:
   const measure = async (): Promise<number> => {
     const begin = clock();
     const { lossSum } = await learner.accumulate(batch, 0, 0);
-    if (!Number.isFinite(lossSum)) {
-      throw new GiantError("numeric", `before training the loss of the first batch is ${lossSum}, needed a finite number`, {
-        hint: "The base model's weights are damaged: get them again.",
-      });
-    }
+    if (!Number.isFinite(lossSum)) throw await notFinite(learner, "before training", "loss of the first batch", lossSum);
     return (clock() - begin) / 1000;
   };
   const first = await measure();

@@ -273,7 +273,7 @@ describe("tuning", () => {
   test("a loss that is no number ends the run; resuming goes on from the last good checkpoint", async () => {
     const given = options();
     const error = await refusal(run(given, { learner: Object.assign(new FakeLearner(), { breakLossAt: 6 }) }));
-    expect(error).toMatchObject({ code: "numeric", message: "step 6: the loss is NaN, needed a finite number" });
+    expect(error).toMatchObject({ code: "numeric", message: "step 6: the loss is NaN, needed a finite number; the first tensor that is not finite is scores" });
     const resumed = await run({ output: given.output!, resume: true });
     expect(resumed.events[0]).toMatchObject({ type: "resumed", step: 4 });
     expect(resumed.outcome).toBe("finished");
