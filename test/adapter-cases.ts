@@ -80,10 +80,15 @@ function loraCase(config: (names: FamilyNames) => LoraConfig, everywhere: boolea
 }
 
 /** Families on which every case is held: one with a tied head, and one with biases that stores its weights turned. */
-export const WHOLE_FAMILIES: readonly string[] = ["llama_mha_tied", "gpt2"];
+const WHOLE_FAMILIES: readonly string[] = ["llama_mha_tied", "gpt2"];
 
 /** Every method in every form that the laws are held on. */
 export const methodCases: Readonly<Record<string, MethodCase>> = {
   ...Object.fromEntries(Object.entries(loraConfigurations).map(([name, config]) => [name, loraCase(config, name === "lora" || name === "dora")])),
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };
+
+/** Names of the cases that are held on a family. */
+export function casesOn(golden: string): string[] {
+  return Object.keys(methodCases).filter((name) => methodCases[name]!.everywhere || WHOLE_FAMILIES.includes(golden));
+}

@@ -219,13 +219,17 @@ const interpretations: { readonly [Op in OperatorName]: Interpretation<Op> } = {
   },
 };
 
-/** Evaluates named outputs; `feeds` holds inputs and parameters by name. Symbols are bound by the shapes that are fed. */
+/**
+ * Evaluates named outputs; `feeds` holds inputs and parameters by name. Symbols are bound by the shapes that are fed.
+ * @param known values of tensors that are not computed: what `stopGradient` makes constant, when others change.
+ */
 export function interpret<Name extends string>(
   outputs: Readonly<Record<Name, Tensor>>,
   feeds: Readonly<Record<string, HostTensor | Values>>,
+  known: ReadonlyMap<Tensor, Values> = new Map(),
 ): Record<Name, Values> {
   const bindings = new Map<string, number>();
-  const values = new Map<Tensor, Values>();
+  const values = new Map<Tensor, Values>(known);
   const order = topologicalOrder(Object.values(outputs));
   for (const tensor of order) {
     if (tensor.op !== "input" && tensor.op !== "parameter") continue;

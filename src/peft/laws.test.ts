@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { families, methodCases, WHOLE_FAMILIES } from "../../test/adapter-cases.ts";
+import { casesOn, families, methodCases } from "../../test/adapter-cases.ts";
 import { goldenFolder } from "../../test/golden.ts";
 import { type LogitsProgram, openLogits, randomTokens, rowsOf } from "../../test/model-logits.ts";
 import { GRADIENT_OF_MAXIMUM, LOGITS, worstExcess } from "../../test/tolerance.ts";
@@ -70,11 +70,7 @@ async function gradientsOf(learner: GraphLearner, ...batches: readonly Batch[]):
   return await learner.gradients();
 }
 
-const cases = families.flatMap((names) =>
-  Object.entries(methodCases)
-    .filter(([, { everywhere }]) => everywhere || WHOLE_FAMILIES.includes(names.golden))
-    .map(([name, method]) => ({ names, golden: names.golden, name, method })),
-);
+const cases = families.flatMap((names) => casesOn(names.golden).map((name) => ({ names, golden: names.golden, name, method: methodCases[name]! })));
 
 describe.each(cases)("$golden with $name", ({ names, golden, name, method: { make, trainable, learningRate, startsAsIdentity } }) => {
   let model: OpenModel;
