@@ -1,9 +1,10 @@
 /** The options of planning a run: what it would train, on which sizes, on which machine. */
 import type { OptionTable } from "../base/options.ts";
+import { METHOD_NAMES, type MethodName } from "../train/methods/tuning-methods.ts";
 
 export interface PlanRunOptions {
   readonly model?: string;
-  readonly method: "lora" | "full" | "all";
+  readonly method: MethodName | "all";
   readonly pretrain: boolean;
   readonly rank: number;
   readonly batchSize: number;
@@ -32,7 +33,7 @@ const MACHINE = "Machine";
 
 export const PLAN_RUN_OPTIONS: OptionTable<PlanRunOptions> = {
   model: { group: RUN, type: "path", placeholder: "DIR|FILE", help: "folder of a model, or a config.json alone: the weights are not needed" },
-  method: { group: RUN, type: "enum", choices: ["lora", "full", "all"], default: "lora", help: "how it would be tuned; all compares" },
+  method: { group: RUN, type: "enum", choices: [...METHOD_NAMES, "all"], default: "lora", help: "how it would be tuned; all compares" },
   pretrain: { group: RUN, type: "boolean", default: false, help: "plan pretraining: all weights, every token counts" },
   rank: { group: RUN, type: "integer", minimum: 1, default: 16, aliases: ["r"], help: "rank of LoRA's terms" },
   batchSize: { group: RUN, type: "integer", minimum: 1, default: 4, help: "sequences per micro-batch" },

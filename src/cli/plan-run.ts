@@ -1,6 +1,6 @@
 /** `mini-giants plan --model`: what a run or a model would need on this machine, before anything is downloaded or trained. */
 import { GiantError } from "../base/errors.ts";
-import type { MethodName } from "../train/methods/tuning-methods.ts";
+import { METHOD_NAMES } from "../train/methods/tuning-methods.ts";
 import type { PlanRequest } from "../train/run-plan.ts";
 import type { CommandContext } from "./command.ts";
 import { measureMachine } from "./measure-machine.ts";
@@ -46,7 +46,7 @@ export async function runPlan(options: PlanRunOptions & PlanOutputOptions, { out
     return print({ ...about, context, formats }, () => inferenceText(about, context, formats));
   }
   const { method, ...request } = requestOf(options, architecture.maxPositionEmbeddings);
-  const methods: readonly MethodName[] = options.pretrain ? ["full"] : ["lora", "full"];
+  const methods = options.pretrain ? (["full"] as const) : options.method === "all" ? METHOD_NAMES : [...new Set([method, "lora", "full"] as const)];
   const run = planner.run({ ...request, method });
   const data = options.data === undefined ? undefined : await planner.data({ ...request, method }, dataRequest(options, options.data));
   const rows = planner.methods({ ...request, method }, methods);
@@ -57,7 +57,7 @@ export async function runPlan(options: PlanRunOptions & PlanOutputOptions, { out
 function requestOf(options: PlanRunOptions, context: number): PlanRequest {
   const { rank, batchSize, gradientAccumulation, recompute, packWeights, pretrain } = options;
   return {
-    method: pretrain || options.method === "full" ? "full" : "lora",
+    method: pretrain ? "full" : options.method === "all" ? "lora" : options.method,
     rank,
     batchSize,
     gradientAccumulation,
