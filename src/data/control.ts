@@ -20,10 +20,14 @@ export function controlField(value: unknown): { readonly control?: string } {
  */
 export function controlFromSystem(record: TrainingRecord): TrainingRecord {
   if (record.control !== undefined) {
-    throw new GiantError("data", `${record.source}:${record.line}: the record has the field control, but --control-from system takes controls from system messages`, {
-      hint: "Leave --control-from out, or the field.",
-      facts: { source: record.source, line: record.line },
-    });
+    throw new GiantError(
+      "data",
+      `${record.source}:${record.line}: the record has the field control, but --control-from system takes controls from system messages`,
+      {
+        hint: "Leave --control-from out, or the field.",
+        facts: { source: record.source, line: record.line },
+      },
+    );
   }
   const [first, ...messages] = record.kind === "messages" ? record.messages : [];
   if (record.kind !== "messages" || first?.role !== "system") return record;

@@ -57,7 +57,8 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
   const cacheOf =
     (stream: string, earlier: Dim) =>
     (layer: number): LayerCache => {
-      const past = (name: string): Tensor => input(`past.${stream}${layer}.${name}`, "float32", ["B", architecture.numKeyValueHeads, earlier, architecture.headDim]);
+      const past = (name: string): Tensor =>
+        input(`past.${stream}${layer}.${name}`, "float32", ["B", architecture.numKeyValueHeads, earlier, architecture.headDim]);
       return {
         key: past("key"),
         value: past("value"),

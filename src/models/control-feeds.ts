@@ -21,7 +21,10 @@ export interface ControlledPlaces extends Omit<ControlRows, "positions"> {
 }
 
 /** Feeds for the inputs of a controlled stream, without its cache's own. */
-export function controlledFeeds(architecture: Architecture, { rows: B, length: U, tokens, segments, positions, strength }: ControlledPlaces): Record<string, HostTensor> {
+export function controlledFeeds(
+  architecture: Architecture,
+  { rows: B, length: U, tokens, segments, positions, strength }: ControlledPlaces,
+): Record<string, HostTensor> {
   const length = positions.length / B;
   const feeds: Record<string, HostTensor> = {
     "control.tokens": integers([B, U], tokens),

@@ -40,7 +40,8 @@ export function readControlConfig(json: Json, where: string): ControlConfig {
   }
   const number = (field: string, valid: (n: number) => boolean, needed: string): number => {
     const value = json[field];
-    if (typeof value !== "number" || !valid(value)) throw new GiantError("adapter", `${where}: ${field} is ${JSON.stringify(value) ?? "missing"}, needs ${needed}`);
+    if (typeof value !== "number" || !valid(value))
+      throw new GiantError("adapter", `${where}: ${field} is ${JSON.stringify(value) ?? "missing"}, needs ${needed}`);
     return value;
   };
   const positive = (n: number): boolean => Number.isInteger(n) && n > 0;

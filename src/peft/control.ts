@@ -55,7 +55,13 @@ export function control(config: ControlConfig, base: BaseModel, inventory: Inven
   };
 }
 
-function controlContext(base: ModelContext, { decoder, hiddenSize: C }: BaseModel, numBlocks: number, tensor: (name: string) => Tensor, text: DecoderInputs): ModelContext {
+function controlContext(
+  base: ModelContext,
+  { decoder, hiddenSize: C }: BaseModel,
+  numBlocks: number,
+  tensor: (name: string) => Tensor,
+  text: DecoderInputs,
+): ModelContext {
   invariant(text.controlled !== undefined, "a control branch needs the inputs of a controlled stream");
   const { inputs, controlLength, strength } = text.controlled();
   const copied = decoder.blocks.slice(0, numBlocks);
