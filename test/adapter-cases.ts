@@ -1,11 +1,12 @@
 /** Methods × families: what the laws of adaptation are held on. */
+import { control } from "../src/peft/control.ts";
 import { full } from "../src/peft/full.ts";
 import { lora } from "../src/peft/lora.ts";
 import { LORA_DEFAULTS, type LoraConfig } from "../src/peft/lora-config.ts";
 import type { AdaptationMethod } from "../src/peft/method.ts";
 import type { Architecture } from "../src/models/architecture.ts";
 import type { Inventory } from "../src/nn/inventory.ts";
-import { fullParameters, loraParameters } from "./adapter-formulas.ts";
+import { controlParameters, fullParameters, loraParameters } from "./adapter-formulas.ts";
 
 /** How a base names the parts that configurations speak of. */
 export interface FamilyNames {
@@ -79,12 +80,24 @@ function loraCase(config: (names: FamilyNames) => LoraConfig, everywhere: boolea
   };
 }
 
+function controlCase(numBlocks: number): MethodCase {
+  return {
+    make: ({ architecture, inventory }) => control({ numBlocks, controlLength: 16, controlDropout: 0 }, architecture, inventory),
+    trainable: (base) => controlParameters(base, numBlocks),
+    learningRate: 2e-3,
+    startsAsIdentity: true,
+    everywhere: true,
+  };
+}
+
 /** Families on which every case is held: one with a tied head, and one with biases that stores its weights turned. */
 const WHOLE_FAMILIES: readonly string[] = ["llama_mha_tied", "gpt2"];
 
 /** Every method in every form that the laws are held on. */
 export const methodCases: Readonly<Record<string, MethodCase>> = {
   ...Object.fromEntries(Object.entries(loraConfigurations).map(([name, config]) => [name, loraCase(config, name === "lora" || name === "dora")])),
+  control: controlCase(1),
+  "control of two blocks": controlCase(2),
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };
 

@@ -10,6 +10,14 @@ export function fullParameters({ inventory }: ShapedBase): number {
   return [...inventory.parameters.values()].reduce((sum, shape) => sum + size(shape), 0);
 }
 
+/** N blocks copied whole, and N·(C² + C) for the projections that start at zero. */
+export function controlParameters({ inventory, architecture }: ShapedBase, numBlocks: number): number {
+  const blockOf = (parameter: string): number => Number(/\.(?:layers|h)\.(\d+)\./.exec(parameter)?.[1] ?? Infinity);
+  const copied = [...inventory.parameters].filter(([parameter]) => blockOf(parameter) < numBlocks);
+  const C = architecture.hiddenSize;
+  return copied.reduce((sum, [, shape]) => sum + size(shape), 0) + numBlocks * (C * C + C);
+}
+
 /** r·(in + out) per adapted layer, the outputs for DoRA, and what is trained whole. */
 export function loraParameters({ inventory, architecture }: ShapedBase, config: LoraConfig): number {
   const named = (path: string): boolean => Array.isArray(config.targetModules) && config.targetModules.some((part: string) => isNamed(path, part));

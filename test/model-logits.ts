@@ -2,7 +2,9 @@
 import type { HostTensor } from "../src/core/dtype.ts";
 import { Random } from "../src/base/random.ts";
 import type { Batch } from "../src/data/batch.ts";
+import { layOutControls } from "../src/data/control.ts";
 import { decoderInputs } from "../src/models/architecture.ts";
+import { controlFeeds } from "../src/models/control-feeds.ts";
 import { decoderFeeds, padToBlocks } from "../src/models/feeds.ts";
 import { forward } from "../src/nn/decoder.ts";
 import { emit } from "../src/onnx/emit.ts";
@@ -15,7 +17,7 @@ import { MAPPED_WEIGHTS } from "../src/workbench/session.ts";
 
 export interface LogitsProgram {
   /** [B*T*V] of a batch of any length, with the adapter's tensors as they were when opened, or others. */
-  of(batch: Batch, tensors?: LoadedAdapter["tensors"]): Promise<Float32Array>;
+  of(batch: Batch, tensors?: LoadedAdapter["tensors"], controlStrength?: number): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -28,10 +30,11 @@ export async function openLogits(engine: Engine, model: OpenModel, adapter?: Loa
   const graph = emit({ logits: context.linear(architecture.head.path, hidden, architecture.head.spec) }, { target: engine.device, weights: model.locate });
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   return {
-    async of(batch, tensors = adapter?.tensors) {
+    async of(batch, tensors = adapter?.tensors, controlStrength = 1) {
       const padded = padToBlocks(batch);
       const feeds: Record<string, HostTensor> = {
         ...decoderFeeds(architecture, padded, adapter?.method.firstPosition),
+        ...controlFeeds(architecture, padded, batch.control, controlStrength),
         ...Object.fromEntries([...leaves.keys()].map((name) => [name, tensors!.get(name)!])),
       };
       const { logits } = await program.run(Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]!])), { logits: "host" });
@@ -53,6 +56,8 @@ export function randomTokens(random: Random, length: number, vocabSize: number):
 export interface Example {
   readonly tokens: readonly number[];
   readonly unlabelled?: number;
+  /** The tokens of its control text. */
+  readonly control?: readonly number[];
 }
 
 /**
@@ -89,5 +94,10 @@ export function rowsOf(
       });
     });
   });
-  return { ...batch, labelRows: Int32Array.from(labelRows), labelIds: Int32Array.from(labelIds) };
+  const control = layOutControls(
+    rows.map((examples) => examples.map(({ control: tokens }) => tokens)),
+    1,
+    options.padding ?? 0,
+  );
+  return { ...batch, ...(control && { control }), labelRows: Int32Array.from(labelRows), labelIds: Int32Array.from(labelIds) };
 }

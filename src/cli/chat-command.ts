@@ -7,7 +7,8 @@ import { CHAT_OPTIONS, type ChatOptions } from "../generate/generate-options.ts"
 import type { Command } from "./command.ts";
 import type { Output } from "./output.ts";
 
-const HELP = "/reset forgets the conversation, /adapter DIR lets an adapter speak, /adapter off the bare model, /exit ends\n";
+const HELP =
+  "/reset forgets the conversation, /adapter DIR lets an adapter speak, /adapter off the bare model, /control TEXT and /strength NUMBER steer a control branch, /control off ends that, /exit ends\n";
 
 export const chatCommand: Command<ChatOptions> = {
   verb: "chat",
@@ -77,7 +78,19 @@ async function obey(conversation: Conversation, command: string): Promise<string
     case "adapter":
       if (rest !== "") await conversation.useAdapter(rest === "off" ? undefined : rest);
       return conversation.adapter === undefined ? "the bare model speaks\n" : `${conversation.adapter} speaks\n`;
+    case "control":
+      if (rest !== "") conversation.steer(rest === "off" ? undefined : rest);
+      return steered(conversation);
+    case "strength":
+      if (rest !== "") conversation.steer(conversation.control, Number(rest));
+      return steered(conversation);
     default:
       return HELP;
   }
+}
+
+function steered({ control, controlStrength }: Conversation): string {
+  return control === undefined
+    ? `no control steers the answers, strength ${controlStrength}\n`
+    : `"${control}" steers the answers, strength ${controlStrength}\n`;
 }

@@ -19,4 +19,17 @@ export interface Batch {
   readonly labelRows: Int32Array; // [N]
   /** The token each of those positions must predict. */
   readonly labelIds: Int32Array; // [N]
+  /** The examples' control texts; absent where none has one. */
+  readonly control?: BatchControls;
+}
+
+/**
+ * Control texts beside `B` rows, one after another in `U` places, flattened row-major: `segments` tells whose control each
+ * token is (0 is padding), `positions` restarts at 0 in each.
+ */
+export interface BatchControls {
+  readonly length: number; // U
+  readonly tokens: Int32Array; // [B*U]
+  readonly positions: Int32Array; // [B*U]
+  readonly segments: Int32Array; // [B*U]
 }

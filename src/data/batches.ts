@@ -3,6 +3,7 @@ import { invariant } from "../base/errors.ts";
 import { Random } from "../base/random.ts";
 import { IGNORED_LABEL } from "./batch.ts";
 import type { Batch } from "./batch.ts";
+import { layOutControls } from "./control.ts";
 import type { Example } from "./example.ts";
 import { packBestFit } from "./packing.ts";
 
@@ -27,6 +28,9 @@ export interface BatchPlan {
 
 /** Batches whose examples are sorted by length together: enough for little padding, few enough to stay well shuffled. */
 const SORTED_BATCHES = 64;
+
+/** Control texts take a multiple of this many places beside a batch, so that only few shapes occur. */
+export const CONTROL_BUCKET = 8;
 
 /** Examples that are packed together. */
 const PACKED_EXAMPLES = 4096;
@@ -58,8 +62,9 @@ export function planPass(examples: readonly Example[], options: Omit<BatchOption
  *
  * Labels are shifted here: position t is labelled with the token at t + 1 when that is trained on and of the same example.
  * Padding has segment 0 and position 0.
+ * @param controls whether an example's control text is laid out beside it; all are by default.
  */
-export function buildBatch(examples: readonly Example[], plan: BatchPlan, padId: number): Batch {
+export function buildBatch(examples: readonly Example[], plan: BatchPlan, padId: number, controls: (index: number) => boolean = () => true): Batch {
   const rows = plan.rows.length;
   const { length } = plan;
   const tokens = new Int32Array(rows * length).fill(padId);
@@ -85,7 +90,26 @@ export function buildBatch(examples: readonly Example[], plan: BatchPlan, padId:
       at += size;
     }
   }
-  return { rows, length, tokens, positions, segments, labelRows: Int32Array.from(labelRows), labelIds: Int32Array.from(labelIds) };
+  const texts = plan.rows.map((members) => members.map((index) => (controls(index) ? examples[index]!.control : undefined)));
+  const control = layOutControls(texts, CONTROL_BUCKET, padId);
+  return {
+    rows,
+    length,
+    tokens,
+    positions,
+    segments,
+    labelRows: Int32Array.from(labelRows),
+    labelIds: Int32Array.from(labelIds),
+    ...(control && { control }),
+  };
+}
+
+/**
+ * Classifier-free drop-out of controls (Ho & Salimans 2022, arXiv 2207.12598): which examples keep theirs in an epoch, decided
+ * by the seed, the epoch and the example alone, so that a resumed run leaves out the same ones.
+ */
+export function controlsKept(rate: number, seed: number, epoch: number): (index: number) => boolean {
+  return (index) => rate === 0 || Random.named(seed, `control ${epoch} ${index}`).uniform() >= rate;
 }
 
 function paddedLength(

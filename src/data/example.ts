@@ -11,6 +11,8 @@ export interface Example {
   readonly tokens: Int32Array; // [T]
   /** The token itself where it is trained on, −100 elsewhere; the first token is predicted by nothing and never trained. */
   readonly labels: Int32Array; // [T]
+  /** The tokens of its control text. */
+  readonly control?: Int32Array; // [U]
   readonly source: string;
   readonly line: number;
 }
@@ -50,6 +52,12 @@ export function encodeQuestion(question: RecordContent, tokenizer: Tokenizer): n
     case "text":
       return encodeStart(question.text, tokenizer, true);
   }
+}
+
+/** The tokens of a record's control text; undefined where it has none. */
+export function encodeControl({ control }: Pick<TrainingRecord, "control">, tokenizer: Tokenizer): Int32Array | undefined {
+  const tokens = control === undefined ? [] : tokenizer.encode(control, { addSpecialTokens: false });
+  return tokens.length === 0 ? undefined : Int32Array.from(tokens);
 }
 
 function sequenceOf(record: RecordContent, tokenizer: Tokenizer): Sequence {

@@ -2,7 +2,7 @@
 import { GiantError } from "../base/errors.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { IGNORED_LABEL } from "./batch.ts";
-import { exampleOf } from "./example.ts";
+import { encodeControl, exampleOf } from "./example.ts";
 import type { Example, TrainOn } from "./example.ts";
 import { Problems } from "./problems.ts";
 import type { TrainingRecord } from "./record.ts";
@@ -15,6 +15,8 @@ export interface ExampleOptions {
   readonly maxLength: number;
   readonly trainOn: TrainOn;
   readonly longExamples: LongExamples;
+  /** Longest control text, in tokens; without it controls are not read. */
+  readonly controlLength?: number;
 }
 
 export interface ExampleSummary {
@@ -32,6 +34,8 @@ export interface ExampleSummary {
   readonly tokens: number;
   /** Those of them that count in the loss. */
   readonly trainedTokens: number;
+  /** Kept examples with a control text that is read. */
+  readonly controlled: number;
 }
 
 export interface ExampleSet {
@@ -53,6 +57,7 @@ export function makeExamples(records: readonly TrainingRecord[], tokenizer: Toke
   let withoutAnswer = 0;
   let tokens = 0;
   let trainedTokens = 0;
+  let controlled = 0;
   const keep = (example: Example): void => {
     const trained = trainedOf(example);
     if (trained === 0) {
@@ -62,14 +67,24 @@ export function makeExamples(records: readonly TrainingRecord[], tokenizer: Toke
     examples.push(example);
     tokens += example.tokens.length;
     trainedTokens += trained;
+    if (example.control !== undefined) controlled++;
   };
   for (const record of records) {
-    const example = exampleOf(record, tokenizer, options.trainOn);
-    const length = example.tokens.length;
+    const plain = exampleOf(record, tokenizer, options.trainOn);
+    const length = plain.tokens.length;
+    const control = options.controlLength === undefined ? undefined : encodeControl(record, tokenizer);
+    const controlTooLong = (control?.length ?? 0) > (options.controlLength ?? 0);
+    if (controlTooLong && longExamples !== "truncate") {
+      tooLong++;
+      if (longExamples === "error") problems.add(record.line, `the control has ${control!.length} tokens, but at most ${options.controlLength} were allowed`);
+      continue;
+    }
+    if (controlTooLong) truncated++;
+    const example = control === undefined ? plain : { ...plain, control: control.subarray(0, options.controlLength) };
     if (length <= maxLength) keep(example);
     else if (record.kind === "text") for (const window of windowsOf(example, maxLength)) keep(window);
     else if (longExamples === "truncate") {
-      truncated++;
+      if (!controlTooLong) truncated++;
       keep(slice(example, 0, maxLength));
     } else {
       tooLong++;
@@ -77,7 +92,7 @@ export function makeExamples(records: readonly TrainingRecord[], tokenizer: Toke
     }
   }
   problems.throwIfAny();
-  return { examples, summary: { read: records.length, kept: examples.length, tooLong, truncated, withoutAnswer, tokens, trainedTokens } };
+  return { examples, summary: { read: records.length, kept: examples.length, tooLong, truncated, withoutAnswer, tokens, trainedTokens, controlled } };
 }
 
 /** Throws GiantError("data") when no example is left, saying what became of the records. */

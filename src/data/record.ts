@@ -45,6 +45,8 @@ export type TrainingRecord = RecordContent & {
   readonly source: string;
   /** 1-based line on which the record begins. */
   readonly line: number;
+  /** A text that steers the answer and is no part of the prompt: a method with a control branch reads it. */
+  readonly control?: string;
 };
 
 /** What a model is asked in a record, and the answer the record gives; undefined when nothing is asked. */

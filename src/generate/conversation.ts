@@ -1,4 +1,5 @@
 /** A conversation with a model: its turns, its template, and the adapter that speaks. */
+import { GiantError } from "../base/errors.ts";
 import { resolveOptions } from "../base/options.ts";
 import { encodeQuestion } from "../data/example.ts";
 import type { Message } from "../data/record.ts";
@@ -19,6 +20,8 @@ export class Conversation {
   /** Writers by adapter folder, "" for the bare base: all read the same mapped weights. */
   readonly #writers: Map<string, Writer> = new Map();
   #adapter = "";
+  #control: string | undefined;
+  #controlStrength: number;
   #messages: Message[] = [];
 
   private constructor(options: ChatOptions, engine: Engine, model: OpenModel, tokenizer: Tokenizer) {
@@ -26,6 +29,8 @@ export class Conversation {
     this.#engine = engine;
     this.#model = model;
     this.#tokenizer = tokenizer;
+    this.#control = options.control;
+    this.#controlStrength = options.controlStrength;
     this.reset();
   }
 
@@ -60,6 +65,23 @@ export class Conversation {
     this.#adapter = name;
   }
 
+  /** The text that steers the answers, if any. */
+  get control(): string | undefined {
+    return this.#control;
+  }
+
+  /** How strongly it does. */
+  get controlStrength(): number {
+    return this.#controlStrength;
+  }
+
+  /** Steers the answers from now on, where a control branch speaks; the conversation stays. */
+  steer(control: string | undefined, strength: number = this.#controlStrength): void {
+    if (!Number.isFinite(strength) || strength < 0) throw new GiantError("usage", `a control's strength is ${strength}, needed a number from 0`);
+    this.#control = control;
+    this.#controlStrength = strength;
+  }
+
   /** Forgets everything that was said. */
   reset(): void {
     this.#messages = this.#options.system === undefined ? [] : [{ role: "system", content: this.#options.system }];
@@ -70,7 +92,13 @@ export class Conversation {
     const messages: Message[] = [...this.#messages, { role: "user", content: text }];
     // A model without a template is asked in the way in which tuning shows it conversations.
     const tokens = encodeQuestion({ kind: "messages", messages }, this.#tokenizer);
-    const written = await this.#writers.get(this.#adapter)!.write(tokens, { ...this.#options, onText, ...(signal ? { signal } : {}) });
+    const written = await this.#writers.get(this.#adapter)!.write(tokens, {
+      ...this.#options,
+      control: this.#control ?? "",
+      controlStrength: this.#controlStrength,
+      onText,
+      ...(signal ? { signal } : {}),
+    });
     this.#messages = [...messages, { role: "assistant", content: written.text }];
     return written;
   }

@@ -20,11 +20,16 @@ interface SamplingFlags {
   readonly seed: number;
 }
 
-export interface GenerateOptions extends SourceOptions, SamplingFlags {
+interface ControlFlags {
+  readonly control?: string;
+  readonly controlStrength: number;
+}
+
+export interface GenerateOptions extends SourceOptions, ControlFlags, SamplingFlags {
   readonly prompt: string;
 }
 
-export interface ChatOptions extends SourceOptions, SamplingFlags {
+export interface ChatOptions extends SourceOptions, ControlFlags, SamplingFlags {
   readonly system?: string;
 }
 
@@ -73,14 +78,27 @@ const SAMPLING_FLAGS: OptionTable<SamplingFlags> = {
   seed: { group: SAMPLING, type: "integer", minimum: 0, maximum: 4294967295, default: 42, help: "decides every random choice" },
 };
 
+const CONTROL_FLAGS: OptionTable<ControlFlags> = {
+  control: { group: TEXT, type: "string", placeholder: "TEXT", help: "text that steers the answer, where the adapter is a control branch" },
+  controlStrength: {
+    group: TEXT,
+    type: "number",
+    minimum: 0,
+    default: 1,
+    help: "how strongly a control branch counts: 0 is the bare model, 1 as it was trained",
+  },
+};
+
 export const GENERATE_OPTIONS: OptionTable<GenerateOptions> = {
   ...SOURCE,
   prompt: { group: TEXT, type: "string", required: true, mayBeEmpty: true, help: "text to continue; an empty one begins from nothing" },
+  ...CONTROL_FLAGS,
   ...SAMPLING_FLAGS,
 };
 
 export const CHAT_OPTIONS: OptionTable<ChatOptions> = {
   ...SOURCE,
   system: { group: TEXT, type: "string", help: "what the model is told before the conversation" },
+  ...CONTROL_FLAGS,
   ...SAMPLING_FLAGS,
 };

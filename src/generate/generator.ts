@@ -2,7 +2,7 @@
 import { invariant } from "../base/errors.ts";
 import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
-import { type CachedProgram, KeyValueCache } from "./cache.ts";
+import { type CachedProgram, type Controls, KeyValueCache } from "./cache.ts";
 import { generationGraph } from "./generation-graph.ts";
 import type { Engine, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
@@ -20,6 +20,8 @@ export interface DecodeOptions {
   readonly stopTokens: readonly number[];
   /** One chooser per prompt; greedy by default. */
   readonly choosers?: readonly TokenChooser[];
+  /** What steers each prompt, for a method that reads control texts. */
+  readonly controls?: Controls;
   /** Called with each new token; returning false ends that row. */
   readonly onToken?: (row: number, token: number) => boolean | void;
   readonly signal?: AbortSignal;
@@ -48,7 +50,15 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  return new CachedGenerator({ engine, program, architecture, presentNames, adapterFeeds, firstPosition: adapter?.method.firstPosition ?? 0 });
+  return new CachedGenerator({
+    engine,
+    program,
+    architecture,
+    presentNames,
+    adapterFeeds,
+    firstPosition: adapter?.method.firstPosition ?? 0,
+    controlled: adapter?.method.controlLength !== undefined,
+  });
 }
 
 class CachedGenerator implements Generator {
@@ -65,10 +75,11 @@ class CachedGenerator implements Generator {
       prompts.every((prompt) => prompt.length > 0),
       "a prompt needs at least one token",
     );
+    invariant(options.controls === undefined || this.#on.controlled, "only a method that reads control texts can be steered");
     const [only] = prompts;
-    const reused = prompts.length === 1 ? (this.#last?.rewindTo(only!) ?? 0) : 0;
+    const reused = prompts.length === 1 ? (this.#last?.rewindTo(only!, options.controls) ?? 0) : 0;
     if (reused === 0) await this.#forget();
-    const cache = this.#last ?? new KeyValueCache(this.#on, prompts.length);
+    const cache = this.#last ?? new KeyValueCache(this.#on, prompts.length, options.controls);
     this.#last = undefined;
     try {
       const results = await decode(

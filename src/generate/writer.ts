@@ -6,6 +6,7 @@ import { TextStream } from "../tokenize/stream.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import type { OpenModel } from "../workbench/open-model.ts";
 import { stopTokensOf } from "../workbench/open-tokenizer.ts";
+import type { Controls } from "./cache.ts";
 import { openGenerator, type Generator } from "./generator.ts";
 import { createSampler, type SamplingOptions } from "./sampler.ts";
 import { StopWatch } from "./stop.ts";
@@ -17,6 +18,10 @@ export interface WriteOptions extends SamplingOptions {
   /** Called with each piece of text as soon as it is certain. */
   readonly onText?: (piece: string) => void;
   readonly signal?: AbortSignal;
+  /** A text that steers the answer, where the adapter is a control branch. */
+  readonly control?: string;
+  /** How strongly the control branch counts: 0 is the bare base, 1 as it was trained. */
+  readonly controlStrength?: number;
 }
 
 export interface Written {
@@ -43,9 +48,32 @@ export async function openWriter(engine: Engine, model: OpenModel, tokenizer: To
   return {
     tokenizer,
     contextLength,
-    write: (prompt, options) => write(generator, tokenizer, contextLength, stopTokens, prompt, options),
+    write: async (prompt, options) => {
+      const controls = controlsOf(adapter, tokenizer, options);
+      return await write(generator, tokenizer, contextLength, stopTokens, prompt, options, controls);
+    },
     close: () => generator.close(),
   };
+}
+
+/**
+ * The control that options name, as tokens; undefined where the adapter reads none.
+ * @throws GiantError("usage") for a control that nobody reads, GiantError("data") for one longer than those trained on.
+ */
+function controlsOf(adapter: LoadedAdapter | undefined, tokenizer: Tokenizer, { control = "", controlStrength = 1 }: WriteOptions): Controls | undefined {
+  const longest = adapter?.method.controlLength;
+  if (longest === undefined) {
+    if (control === "" && controlStrength === 1) return undefined;
+    const found = adapter === undefined ? "found no adapter" : `found one of the method ${adapter.method.name}`;
+    throw new GiantError("usage", `a ${control === "" ? "control strength" : "control text"} needs an adapter with a control branch, ${found}`, {
+      hint: "Name an adapter that was tuned with --method control, or leave the control out.",
+    });
+  }
+  const tokens = control === "" ? [] : tokenizer.encode(control, { addSpecialTokens: false });
+  if (tokens.length > longest) {
+    throw new GiantError("data", `the control has ${tokens.length} tokens, the adapter was made for at most ${longest}`, { hint: "Shorten the control." });
+  }
+  return { tokens: [tokens], strength: controlStrength };
 }
 
 async function write(
@@ -55,12 +83,15 @@ async function write(
   stopTokens: readonly number[],
   prompt: readonly number[],
   options: WriteOptions,
+  controls: Controls | undefined,
 ): Promise<Written> {
   if (prompt.length === 0) throw new GiantError("data", "the prompt has no token, needed at least one", { hint: "Give a prompt with some text." });
-  if (prompt.length >= contextLength) {
-    throw new GiantError("data", `the prompt has ${prompt.length} tokens, the model's context is ${contextLength}`, { hint: "Shorten the prompt." });
+  const control = controls?.tokens[0]?.length ?? 0;
+  if (prompt.length + control >= contextLength) {
+    const what = control === 0 ? `the prompt has ${prompt.length} tokens` : `prompt and control have ${prompt.length} + ${control} tokens`;
+    throw new GiantError("data", `${what}, the model's context is ${contextLength}`, { hint: "Shorten the prompt." });
   }
-  const room = Math.min(options.maxTokens, contextLength - prompt.length);
+  const room = Math.min(options.maxTokens, contextLength - prompt.length - control);
   const stream = new TextStream(tokenizer, { skipSpecialTokens: true });
   // The stream sees the prompt first, so that the first new token keeps the space it begins with.
   for (const token of prompt) stream.push(token);
@@ -80,6 +111,7 @@ async function write(
       return watch.stopped === undefined;
     },
     ...(options.signal ? { signal: options.signal } : {}),
+    ...(controls && { controls }),
   });
   tell(watch.push(stream.end()));
   tell(watch.end());

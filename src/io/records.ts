@@ -5,6 +5,7 @@ import { GiantError } from "../base/errors.ts";
 import { detectFormat, formatNamed } from "../data/format.ts";
 import type { DataFormat } from "../data/data-format.ts";
 import { documentsOf } from "../data/formats/text.ts";
+import { controlField } from "../data/control.ts";
 import { Problems } from "../data/problems.ts";
 import type { TrainingRecord } from "../data/record.ts";
 import { fileError, oneLine } from "./file-error.ts";
@@ -49,7 +50,7 @@ async function loadValues(path: string, formatName: string | undefined): Promise
   const first: NumberedValue[] = [];
   const read = ({ line, value }: NumberedValue, by: DataFormat): void => {
     try {
-      records.push({ ...by.read(value), source: path, line });
+      records.push({ ...by.read(value), ...controlField(value), source: path, line });
     } catch (error) {
       if (!(error instanceof GiantError) || error.code !== "data") throw error;
       problems.add(line, oneLine(error.message));

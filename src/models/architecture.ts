@@ -1,10 +1,10 @@
 /** What every model family gives: its dimensions, and the forward pass as a function of a context and inputs. */
-import { input, parameter } from "../core/operations.ts";
+import { concat, input, parameter } from "../core/operations.ts";
 import { type Dim, product, total } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { LayerCache } from "../nn/attention.ts";
 import { moduleOf, plainContext, extendContext } from "../nn/context.ts";
-import { type BaseModel, type DecoderInputs, forward } from "../nn/decoder.ts";
+import { type BaseModel, type ControlledInputs, type DecoderInputs, forward } from "../nn/decoder.ts";
 import type { Inventory, LinearModule, SublayerModule } from "../nn/inventory.ts";
 import { attentionMasks, type MaskInputs, QUERY_BLOCKS } from "../nn/mask.ts";
 import type { RotarySpec } from "../nn/rotary.ts";
@@ -43,6 +43,7 @@ export function decoderInputs(architecture: Architecture, queryBlocks: number = 
     masks: sharedMasks(maskInputs),
     rotary: rotaryInputs(architecture, length),
     cache: () => undefined,
+    controlled: () => controlledInputs(architecture, { tokens, segments, length }),
   };
 }
 
@@ -53,15 +54,20 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
   const keyPositions = input("keyPositions", "int32", ["B", CACHED_LENGTH]);
   const keySegments = input("keySegments", "int32", ["B", CACHED_LENGTH]);
   const present: Record<string, Tensor> = {};
-  const past = (name: string): Tensor => input(name, "float32", ["B", architecture.numKeyValueHeads, "P", architecture.headDim]);
-  const cache = (layer: number): LayerCache => ({
-    key: past(`past.${layer}.key`),
-    value: past(`past.${layer}.value`),
-    record: (key, value) => {
-      present[`present.${layer}.key`] = key;
-      present[`present.${layer}.value`] = value;
-    },
-  });
+  const cacheOf =
+    (stream: string, earlier: Dim) =>
+    (layer: number): LayerCache => {
+      const past = (name: string): Tensor =>
+        input(`past.${stream}${layer}.${name}`, "float32", ["B", architecture.numKeyValueHeads, earlier, architecture.headDim]);
+      return {
+        key: past("key"),
+        value: past("value"),
+        record: (key, value) => {
+          present[`present.${stream}${layer}.key`] = key;
+          present[`present.${stream}${layer}.value`] = value;
+        },
+      };
+    };
   const maskInputs = { positions, segments, keyPositions, keySegments };
   const inputs = {
     tokens,
@@ -70,9 +76,41 @@ export function cachedDecoderInputs(architecture: Architecture): { readonly inpu
     length: "T",
     masks: sharedMasks(maskInputs),
     rotary: rotaryInputs(architecture, "T"),
-    cache,
+    cache: cacheOf("", "P"),
+    controlled: () => controlledInputs(architecture, { tokens, segments, length: "T" }, cacheOf("control.", "E")),
   };
   return { inputs, present };
+}
+
+/**
+ * The stream [control ; tokens]. Its inputs: `control.tokens` and `control.segments` [B, U], `control.positions` of the whole
+ * stream, its rotary tables, `control.strength`; with a cache of E earlier places `control.keyPositions` and
+ * `control.keySegments` too. Segments and positions say who sees whom: a control stands before its own segment's tokens.
+ */
+function controlledInputs(
+  architecture: Architecture,
+  text: Pick<DecoderInputs, "tokens" | "segments" | "length">,
+  cache?: (layer: number) => LayerCache,
+): ControlledInputs {
+  const length = total(["U", text.length]);
+  const whole = (name: string, places: Dim): Tensor => input(`control.${name}`, "int32", ["B", places]);
+  const [tokens, segments] = (["tokens", "segments"] as const).map((name) => concat([whole(name, "U"), text[name]], 1)) as [Tensor, Tensor];
+  const positions = whole("positions", length);
+  const keys = total(["E", length]);
+  const maskInputs =
+    cache === undefined
+      ? { positions, segments, keyPositions: positions, keySegments: segments }
+      : { positions, segments, keyPositions: whole("keyPositions", keys), keySegments: whole("keySegments", keys) };
+  const inputs: DecoderInputs = {
+    tokens,
+    positions,
+    segments,
+    length,
+    masks: sharedMasks(maskInputs),
+    rotary: rotaryInputs(architecture, length, "control."),
+    cache: cache ?? (() => undefined),
+  };
+  return { inputs, controlLength: "U", strength: input("control.strength", "float32", []) };
 }
 
 function sharedMasks(inputs: MaskInputs): DecoderInputs["masks"] {
@@ -85,10 +123,10 @@ function sharedMasks(inputs: MaskInputs): DecoderInputs["masks"] {
   };
 }
 
-function rotaryInputs(architecture: Architecture, length: Dim): DecoderInputs["rotary"] {
+function rotaryInputs(architecture: Architecture, length: Dim, stream = ""): DecoderInputs["rotary"] {
   const tables = new Map<string, ReturnType<DecoderInputs["rotary"]>>();
   for (const [key, { width }] of Object.entries(architecture.rotary)) {
-    const table = (part: string): Tensor => input(`rotary.${key}.${part}`, "float32", ["B", length, width / 2]);
+    const table = (part: string): Tensor => input(`${stream}rotary.${key}.${part}`, "float32", ["B", length, width / 2]);
     tables.set(key, { cos: table("cos"), sin: table("sin") });
   }
   return (key) => tables.get(key)!;

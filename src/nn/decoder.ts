@@ -19,6 +19,20 @@ export interface DecoderInputs {
   /** cos and sin [B, T, width/2] by key of the architecture's `rotary`. */
   readonly rotary: (key: string) => { readonly cos: Tensor; readonly sin: Tensor };
   readonly cache: (layer: number) => LayerCache | undefined;
+  /**
+   * The inputs of a second stream in which a control text stands before the tokens. They come into the graph when they are
+   * asked for; absent in that stream itself.
+   */
+  readonly controlled?: () => ControlledInputs;
+}
+
+/** The stream [control text ; tokens] of a method that reads a control text. */
+export interface ControlledInputs {
+  readonly inputs: DecoderInputs;
+  /** U: how many places stand before the tokens. */
+  readonly controlLength: Dim;
+  /** How strongly the control branch counts, rank 0. */
+  readonly strength: Tensor;
 }
 
 /** One block of a decoder. */

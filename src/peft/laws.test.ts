@@ -84,7 +84,10 @@ describe.each(cases)("$golden with $name", ({ names, golden, name, method: { mak
   beforeAll(async () => {
     model = await openModel(join(goldenFolder(), "models", golden));
     const random = Random.named(2, golden);
-    const examples = [13, 7, 10, 13].map((length, i) => ({ tokens: randomTokens(random, length, model.architecture.vocabSize), unlabelled: i }));
+    const { vocabSize } = model.architecture;
+    // Controls steer those methods that read one; the second example has none.
+    const controls = [5, 0, 2, 7].map((length) => randomTokens(Random.named(3, golden), length, vocabSize));
+    const examples = [13, 7, 10, 13].map((length, i) => ({ tokens: randomTokens(random, length, vocabSize), unlabelled: i, control: controls[i]! }));
     batch = rowsOf(examples.map((example) => [example]));
     halves = [rowsOf(examples.slice(0, 2).map((example) => [example])), rowsOf(examples.slice(2).map((example) => [example]))];
     base = await openLogits(engine, model);

@@ -67,4 +67,6 @@ export interface AdaptationMethod {
   readonly layout?: AdapterLayout;
   /** Position of the first token of a text, where places before it are taken; 0 by default. */
   readonly firstPosition?: number;
+  /** Longest control text, in tokens, that the method reads beside the tokens; absent where it reads none. */
+  readonly controlLength?: number;
 }

@@ -2,6 +2,8 @@
 import { GiantError } from "../base/errors.ts";
 import type { BaseModel } from "../nn/decoder.ts";
 import type { Inventory } from "../nn/inventory.ts";
+import { control } from "./control.ts";
+import { CONTROL_TYPE, readControlConfig } from "./control-config.ts";
 import { lora } from "./lora.ts";
 import { readLoraConfig } from "./lora-config.ts";
 import type { AdaptationMethod } from "./method.ts";
@@ -11,9 +13,10 @@ type Json = Readonly<Record<string, unknown>>;
 /** Binds what a configuration says to a base; `where` names the file in messages. */
 type Reader = (json: Json, where: string, base: BaseModel, inventory: Inventory) => AdaptationMethod;
 
-/** By PEFT's `peft_type`. */
+/** By PEFT's `peft_type`, or our own for what PEFT does not have. */
 const READERS: Readonly<Record<string, Reader>> = {
   LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
+  [CONTROL_TYPE]: (json, where, base, inventory) => control(readControlConfig(json, where), base, inventory),
 };
 
 /**

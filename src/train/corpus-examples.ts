@@ -27,7 +27,7 @@ export async function* encodeCorpus(
   repeat: Readonly<Record<string, number>>,
 ): AsyncGenerator<TrainEvent, ExampleSet> {
   const examples: Example[] = [];
-  const summary = { read: 0, kept: 0, tooLong: 0, truncated: 0, withoutAnswer: 0, tokens: 0, trainedTokens: 0 };
+  const summary = { read: 0, kept: 0, tooLong: 0, truncated: 0, withoutAnswer: 0, tokens: 0, trainedTokens: 0, controlled: 0 };
   const total = records.reduce((sum, record) => sum + textOf(record).length, 0);
   let done = 0;
   let start = 0;

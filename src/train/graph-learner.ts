@@ -3,6 +3,7 @@ import { GiantError, invariant } from "../base/errors.ts";
 import { type HostTensor, floats, integers } from "../core/dtype.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Batch } from "../data/batch.ts";
+import { controlFeeds } from "../models/control-feeds.ts";
 import { decoderFeeds, padToBlocks } from "../models/feeds.ts";
 import { DROPOUT_ROWS, dropoutRows } from "../nn/dropout.ts";
 import { QUERY_BLOCKS, queryBlocksFor } from "../nn/mask.ts";
@@ -103,9 +104,12 @@ class EngineLearner implements GraphLearner {
 
   #feeds(program: Program, batch: Batch, extra: Readonly<Record<string, HostTensor | Resident>>): Record<string, HostTensor | Resident> {
     const padded = padToBlocks(batch, this.#queryBlocks);
+    const { architecture } = this.#options.model;
+    const { method } = this.#options.adapter;
     const all: Record<string, HostTensor | Resident> = {
       ...this.#tensors,
-      ...decoderFeeds(this.#options.model.architecture, padded, this.#options.adapter.method.firstPosition),
+      ...decoderFeeds(architecture, padded, method.firstPosition),
+      ...(method.controlLength !== undefined && controlFeeds(architecture, padded, batch.control)),
       labelRows: integers([padded.labelRows.length], padded.labelRows),
       labelIds: integers([padded.labelIds.length], padded.labelIds),
       ...extra,

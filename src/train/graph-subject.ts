@@ -1,7 +1,7 @@
 /** The subject of a run: a model on an engine, learning by a method's tensors, with its batches and prompts. */
 import { trainedOf } from "../data/examples.ts";
 import type { Example } from "../data/example.ts";
-import { type BatchPlan, buildBatch } from "../data/batches.ts";
+import { type BatchPlan, buildBatch, CONTROL_BUCKET } from "../data/batches.ts";
 import { openGenerator, type TokenChooser } from "../generate/generator.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
 import { USUAL_MACHINE } from "../plan/machine.ts";
@@ -45,6 +45,8 @@ export interface SubjectParts extends Described {
   readonly learning: Omit<LearnerOptions, "engine" | "model" | "adapter"> & { readonly longestRow: number };
   /** The prompts that are answered, with their tokens. */
   readonly questions: ReadonlyMap<SamplePrompt, readonly number[]>;
+  /** Tokens of the prompts' control texts, where the method reads them. */
+  readonly controls?: ReadonlyMap<SamplePrompt, readonly number[]>;
   /** One chooser per prompt; greedy where it is absent. */
   readonly choosers?: (prompts: number) => readonly TokenChooser[];
   /** Writes the result's folder. */
@@ -53,7 +55,7 @@ export interface SubjectParts extends Described {
 
 /** A subject of its parts; closing it closes the engine. */
 export function graphSubject(parts: SubjectParts): RunSubject {
-  const { engine, model, tokenizer, method, seed, learning, questions, choosers, write, sizes: _sizes, lighter: _lighter, ...described } = parts;
+  const { engine, model, tokenizer, method, seed, learning, questions, controls, choosers, write, sizes: _sizes, lighter: _lighter, ...described } = parts;
   let learner: GraphLearner | undefined;
   /** The method with the learner's tensors as they are now. */
   const current = async (): Promise<LoadedAdapter> => ({ method, tensors: (await learner!.save()).parameters });
@@ -72,7 +74,12 @@ export function graphSubject(parts: SubjectParts): RunSubject {
       try {
         const asked = prompts.map((prompt) => questions.get(prompt)!);
         const stopTokens = stopTokensOf(model, tokenizer);
-        const answers = await generator.generate(asked, { maxTokens, stopTokens, ...(choosers && { choosers: choosers(asked.length) }) });
+        const answers = await generator.generate(asked, {
+          maxTokens,
+          stopTokens,
+          ...(choosers && { choosers: choosers(asked.length) }),
+          ...(controls && { controls: { tokens: prompts.map((prompt) => controls.get(prompt) ?? []), strength: 1 } }),
+        });
         return answers.map((tokens) => tokenizer.decode(tokens, { skipSpecialTokens: true }).trim());
       } finally {
         await generator.close();
@@ -86,9 +93,11 @@ export function graphSubject(parts: SubjectParts): RunSubject {
   };
 }
 
-function planOf({ model, method, learning, questions, sizes, lighter }: SubjectParts): Pick<RunSubject, "memory" | "updateShare"> {
+function planOf({ model, method, learning, questions, controls, sizes, lighter }: SubjectParts): Pick<RunSubject, "memory" | "updateShare"> {
   const { sampleTokens, ...batches } = sizes;
-  const longest = [...questions.values()].reduce((most, tokens) => Math.max(most, tokens.length), 1);
+  const longestOf = (texts: ReadonlyMap<SamplePrompt, readonly number[]>): number =>
+    [...texts.values()].reduce((most, tokens) => Math.max(most, tokens.length), 0);
+  const promptTokens = Math.max(1, longestOf(questions));
   const forecaster = new RunForecaster(model.architecture, (parameter) => model.locate(parameter).storage);
   const setting = {
     method,
@@ -98,15 +107,15 @@ function planOf({ model, method, learning, questions, sizes, lighter }: SubjectP
     packs: learning.packWeights ?? false,
     dropout: learning.dropout ?? false,
     maxGradNorm: learning.maxGradNorm,
-    ...(questions.size > 0 && { answers: { rows: questions.size, promptTokens: longest, newTokens: sampleTokens } }),
+    ...(questions.size > 0 && { answers: { rows: questions.size, promptTokens, newTokens: sampleTokens, controlTokens: longestOf(controls ?? new Map()) } }),
   };
   const { microStep, step } = forecaster.seconds(setting, USUAL_MACHINE);
   return { memory: planMemory(forecaster, setting, lighter), updateShare: step / (setting.accumulation * microStep) - 1 };
 }
 
-/** The batches of plans over examples. */
-export function batchesOf(examples: readonly Example[], plans: readonly BatchPlan[], padId: number): EpochPlan {
-  return { length: plans.length, batch: (index) => buildBatch(examples, plans[index]!, padId) };
+/** The batches of plans over examples; `controls` tells whose control texts are kept. */
+export function batchesOf(examples: readonly Example[], plans: readonly BatchPlan[], padId: number, controls?: (index: number) => boolean): EpochPlan {
+  return { length: plans.length, batch: (index) => buildBatch(examples, plans[index]!, padId, controls) };
 }
 
 /** The largest micro-batch among plans, and the most labelled positions in any of them. */
@@ -114,5 +123,12 @@ export function largestOf(examples: readonly Example[], plans: readonly BatchPla
   const labelled = examples.map(trainedOf);
   const labels = plans.map((plan) => plan.rows.flat().reduce((sum, index) => sum + labelled[index]!, 0));
   const largest = plans.reduce((a, b) => (b.rows.length * b.length > a.rows.length * a.length ? b : a), plans[0] ?? { rows: [], length: 0 });
-  return { rows: largest.rows.length, length: largest.length, labels: labels.reduce((a, b) => Math.max(a, b), 0) };
+  const controlsOf = (row: readonly number[]): number => row.reduce((sum, index) => sum + (examples[index]!.control?.length ?? 0), 0);
+  const controls = plans.flatMap(({ rows }) => rows.map(controlsOf)).reduce((a, b) => Math.max(a, b), 0);
+  return {
+    rows: largest.rows.length,
+    length: largest.length,
+    labels: labels.reduce((a, b) => Math.max(a, b), 0),
+    controls: Math.ceil(controls / CONTROL_BUCKET) * CONTROL_BUCKET,
+  };
 }

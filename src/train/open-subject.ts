@@ -1,6 +1,8 @@
 /** Opens what a tuning run works on: model, tokenizer, data, device and method, joined into one subject. */
-import { planEpoch, planPass, type BatchOptions } from "../data/batches.ts";
-import { encodeQuestion } from "../data/example.ts";
+import { GiantError } from "../base/errors.ts";
+import { controlsKept, planEpoch, planPass, type BatchOptions } from "../data/batches.ts";
+import { controlFromSystem } from "../data/control.ts";
+import { encodeControl, encodeQuestion } from "../data/example.ts";
 import { makeExamples, requireExamples, type ExampleSet } from "../data/examples.ts";
 import { questionOf, type RecordContent, type TrainingRecord } from "../data/record.ts";
 import { splitRecords } from "../data/split.ts";
@@ -35,7 +37,7 @@ export async function openSubject(options: TuneOptions): Promise<RunSubject> {
   const starting = startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
   try {
-    const data = await readData(options, model, tokenizer);
+    const data = await readData(options, model, tokenizer, method);
     return joinSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
   } catch (error) {
     await starting.then(
@@ -54,22 +56,43 @@ interface TuningData {
   readonly warnings: readonly { readonly message: string; readonly hint?: string }[];
 }
 
-async function readData(options: TuneOptions, model: OpenModel, tokenizer: Tokenizer): Promise<TuningData> {
+async function readData(options: TuneOptions, model: OpenModel, tokenizer: Tokenizer, method: AdaptationMethod): Promise<TuningData> {
   const format = options.format === "auto" ? {} : { format: options.format };
-  const loaded = await loadRecords(options.data, format);
+  const load = async (path: string): Promise<LoadedRecords> => {
+    const found = await loadRecords(path, format);
+    return method.controlLength === undefined || options.controlFrom === "field" ? found : { ...found, records: found.records.map(controlFromSystem) };
+  };
+  const loaded = await load(options.data);
   const wanted = validationOf(options);
   const split = splitRecords(loaded.records, wanted.kind === "fraction" ? wanted.fraction : 0, options.seed);
-  const other = wanted.kind === "file" ? await loadRecords(wanted.path, format) : undefined;
+  const other = wanted.kind === "file" ? await load(wanted.path) : undefined;
   const records = other?.records ?? split.validation;
-  const context = model.architecture.maxPositionEmbeddings;
+  // The control's places come before the tokens' in the same context.
+  const context = model.architecture.maxPositionEmbeddings - (method.controlLength ?? 0);
+  if (context < 2) {
+    throw new GiantError(
+      "usage",
+      `--control-length ${method.controlLength} leaves no room in the model's context of ${model.architecture.maxPositionEmbeddings} tokens`,
+      {
+        hint: "Choose a shorter one.",
+      },
+    );
+  }
   const maxLength = Math.min(options.maxLength ?? USUAL_LENGTH, context);
-  const exampleOptions = { maxLength, trainOn: options.trainOn, longExamples: options.longExamples };
+  const exampleOptions = {
+    maxLength,
+    trainOn: options.trainOn,
+    longExamples: options.longExamples,
+    ...(method.controlLength !== undefined && { controlLength: method.controlLength }),
+  };
   const train = makeExamples(split.train, tokenizer, exampleOptions);
   requireExamples(train, options.data, maxLength);
   const set = makeExamples(records, tokenizer, exampleOptions);
-  const warnings = [];
+  const warnings = controlWarnings(loaded, train, method);
   if (options.maxLength !== undefined && options.maxLength > context)
-    warnings.push({ message: `sequences are at most ${context} tokens long, the model's context; --max-length asked for ${options.maxLength}` });
+    warnings.push({
+      message: `sequences are at most ${context} tokens long, the model's context${method.controlLength === undefined ? "" : " without the control's places"}; --max-length asked for ${options.maxLength}`,
+    });
   if (wanted.kind === "fraction" && set.examples.length === 0) {
     warnings.push({
       message: `${options.data}: too few records to hold some out; nothing is measured before and after`,
@@ -79,6 +102,24 @@ async function readData(options: TuneOptions, model: OpenModel, tokenizer: Token
   if (other) requireExamples(set, other.source, maxLength);
   const held = set.examples.length === 0 ? undefined : { source: other?.source ?? options.data, format: (other ?? loaded).format, records, set };
   return { loaded, train, held, maxLength, warnings };
+}
+
+/** What a run must say of control texts that are there and not read, or read and not there. */
+function controlWarnings({ source, records }: LoadedRecords, { summary }: ExampleSet, method: AdaptationMethod): { message: string; hint?: string }[] {
+  const named = records.filter(({ control }) => control !== undefined).length;
+  if (method.controlLength === undefined) {
+    if (named === 0) return [];
+    return [
+      { message: `${source}: ${named} records have a control text, which the method ${method.name} does not read`, hint: "--method control reads them." },
+    ];
+  }
+  if (summary.controlled > 0) return [];
+  return [
+    {
+      message: `${source}: no record has a control text; the branch learns to be without one`,
+      hint: "Give records the field control, or set --control-from system.",
+    },
+  ];
 }
 
 async function fingerprints(model: OpenModel, { loaded, held }: TuningData): Promise<Record<string, string>> {
@@ -109,7 +150,8 @@ function joinSubject(
   const { examples } = data.train;
   const { held } = data;
   const whole = method.layout === undefined;
-  const room = model.architecture.maxPositionEmbeddings - options.sampleTokens;
+  const room = model.architecture.maxPositionEmbeddings - (method.controlLength ?? 0) - options.sampleTokens;
+  const asked = questionsOf(held?.records ?? data.loaded.records, tokenizer, room, options.samples);
   return graphSubject({
     engine,
     model,
@@ -132,11 +174,16 @@ function joinSubject(
       longestRow: packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
       dropout: !whole && options.loraDropout > 0,
     },
-    train: { epoch: (number) => batchesOf(examples, planEpoch(examples, batchOptions, number), padId) },
+    train: {
+      epoch: (number) => batchesOf(examples, planEpoch(examples, batchOptions, number), padId, controlsKept(options.controlDropout, seed, number)),
+    },
     ...(held ? { validation: batchesOf(held.set.examples, planPass(held.set.examples, batchOptions), padId) } : {}),
     trainSummary: summaryOf(options.data, data.loaded.format, data.train),
     validationSummary: held ? summaryOf(held.source, held.format, held.set) : null,
-    questions: questionsOf(held?.records ?? data.loaded.records, tokenizer, room, options.samples),
+    questions: new Map([...asked].map(([prompt, { tokens }]) => [prompt, tokens])),
+    ...(method.controlLength !== undefined && {
+      controls: new Map([...asked].map(([prompt, { control }]) => [prompt, Array.from(control ?? []).slice(0, method.controlLength)])),
+    }),
     fingerprints,
     warnings: data.warnings,
     resultName: whole ? "model" : "adapter",
@@ -157,15 +204,21 @@ export function summaryOf(file: string, format: string, { summary }: ExampleSet)
   };
 }
 
-/** The first records that ask something and leave room for an answer, with the tokens of the question. */
-function questionsOf(records: readonly TrainingRecord[], tokenizer: Tokenizer, room: number, count: number): Map<SamplePrompt, readonly number[]> {
-  const questions = new Map<SamplePrompt, readonly number[]>();
+interface Question {
+  readonly tokens: readonly number[];
+  readonly control: Int32Array | undefined;
+}
+
+/** The first records that ask something and leave room for an answer, with the tokens of the question and its control. */
+function questionsOf(records: readonly TrainingRecord[], tokenizer: Tokenizer, room: number, count: number): Map<SamplePrompt, Question> {
+  const questions = new Map<SamplePrompt, Question>();
   for (const record of records) {
     if (questions.size === count) break;
     const asked = questionOf(record);
     if (asked === undefined) continue;
     const tokens = encodeQuestion(asked.question, tokenizer);
-    if (tokens.length > 0 && tokens.length < room) questions.set({ prompt: promptText(asked.question), reference: asked.answer }, tokens);
+    if (tokens.length > 0 && tokens.length < room)
+      questions.set({ prompt: promptText(asked.question), reference: asked.answer }, { tokens, control: encodeControl(record, tokenizer) });
   }
   return questions;
 }

@@ -23,6 +23,8 @@ export interface BatchSize {
   readonly length: number; // T
   /** Labelled positions. */
   readonly labels: number;
+  /** Places of the control texts beside each row; none by default. */
+  readonly controls?: number; // U
 }
 
 /** Texts that are answered on the way. */
@@ -30,6 +32,8 @@ export interface AnswerSize {
   readonly rows: number;
   readonly promptTokens: number;
   readonly newTokens: number;
+  /** Tokens of a control text; none by default. */
+  readonly controlTokens?: number;
 }
 
 /** What decides how much a run needs. */
@@ -121,10 +125,11 @@ export class RunForecaster {
   }
 
   /** Memory of reading the prompts, and the cache as it is in the end. */
-  #generation(setting: RunSetting, { rows, promptTokens, newTokens }: AnswerSize): ProgramMemory {
+  #generation(setting: RunSetting, { rows, promptTokens, newTokens, controlTokens = 0 }: AnswerSize): ProgramMemory {
     const model = this.#model("generation", setting, () => generationGraph(this.#architecture, setting.method).outputs);
-    const at = (T: number, P: number): ProgramMemory => this.#walk(model, new Map(Object.entries({ B: rows, N: rows, T, P })));
-    return { ...at(promptTokens, 0), outputBytes: at(1, promptTokens + newTokens).outputBytes };
+    const at = (sizes: Readonly<Record<string, number>>): ProgramMemory => this.#walk(model, new Map(Object.entries({ B: rows, N: rows, ...sizes })));
+    const P = promptTokens + newTokens;
+    return { ...at({ T: promptTokens, P: 0, U: controlTokens, E: 0 }), outputBytes: at({ T: 1, P, U: 0, E: P + controlTokens }).outputBytes };
   }
 
   /** Programs that a change of the setting leaves as they are need not be walked again. */
@@ -151,11 +156,12 @@ export class RunForecaster {
   }
 }
 
-function bindingsOf({ rows, length, labels }: BatchSize, longestRow: number): Map<string, number> {
+function bindingsOf({ rows, length, labels, controls = 0 }: BatchSize, longestRow: number): Map<string, number> {
   return new Map([
     ["B", rows],
     ["Q", Math.ceil(length / queryBlocksFor(longestRow))],
     ["N", labels],
+    ["U", controls],
   ]);
 }
 

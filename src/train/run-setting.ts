@@ -32,7 +32,8 @@ export function plannedMethod(name: MethodName, rank: number, base: MethodBase):
 export function settingOf(method: AdaptationMethod, sizes: RunSizes): RunSetting {
   const { batchSize: rows, maxLength: length, samples, sampleTokens } = sizes;
   // The label of a place is the next token, so the last place of a row has none.
-  const batch: BatchSize = { rows, length, labels: rows * Math.max(1, Math.min(length - 1, Math.round(length * sizes.labelled))) };
+  const controls = method.controlLength ?? 0;
+  const batch: BatchSize = { rows, length, controls, labels: rows * Math.max(1, Math.min(length - 1, Math.round(length * sizes.labelled))) };
   return {
     method,
     batch,
@@ -43,6 +44,6 @@ export function settingOf(method: AdaptationMethod, sizes: RunSizes): RunSetting
     accumulation: sizes.gradientAccumulation,
     maxGradNorm: sizes.maxGradNorm,
     ...(sizes.validation && { validation: batch }),
-    ...(samples > 0 && { answers: { rows: samples, promptTokens: Math.ceil(length / 2), newTokens: sampleTokens } }),
+    ...(samples > 0 && { answers: { rows: samples, promptTokens: Math.ceil(length / 2), newTokens: sampleTokens, controlTokens: controls } }),
   };
 }

@@ -1,10 +1,12 @@
 /** The ways of tuning by the names that `--method` takes. */
 import type { Architecture } from "../../models/architecture.ts";
 import type { Inventory } from "../../nn/inventory.ts";
+import { control } from "../../peft/control.ts";
 import { full } from "../../peft/full.ts";
 import { lora } from "../../peft/lora.ts";
 import type { AdaptationMethod } from "../../peft/method.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
+import { controlConfigOf } from "./control-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
 
@@ -23,7 +25,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "control", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -36,6 +38,11 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     summary: "LoRA with each output's magnitude trained apart (DoRA)",
     learningRate: 2e-4,
     make: (options, { architecture, inventory }) => lora({ ...loraConfigOf(options), useDora: true }, inventory, architecture.head),
+  },
+  control: {
+    summary: "a copy of the first blocks that reads a control text beside the prompt (ControlNet)",
+    learningRate: 2e-4,
+    make: (options, { architecture, inventory }) => control(controlConfigOf(options, architecture.numHiddenLayers), architecture, inventory),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
