@@ -1,9 +1,11 @@
 /** All options that belong to adaptation methods, each group in a file of its own. */
 import type { OptionTable } from "../../base/options.ts";
+import { IA3_OPTIONS, type Ia3Options } from "./ia3-options.ts";
 import { LORA_OPTIONS, type LoraOptions } from "./lora-options.ts";
 
-export interface MethodOptions extends LoraOptions {}
+export interface MethodOptions extends LoraOptions, Ia3Options {}
 
 export const METHOD_OPTIONS: OptionTable<MethodOptions> = {
   ...LORA_OPTIONS,
+  ...IA3_OPTIONS,
 };

@@ -2,9 +2,11 @@
 import type { Architecture } from "../../models/architecture.ts";
 import type { Inventory } from "../../nn/inventory.ts";
 import { full } from "../../peft/full.ts";
+import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
 import type { AdaptationMethod } from "../../peft/method.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
+import { ia3ConfigOf } from "./ia3-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
 
@@ -23,7 +25,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "ia3", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -36,6 +38,11 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     summary: "LoRA with each output's magnitude trained apart (DoRA)",
     learningRate: 2e-4,
     make: (options, { architecture, inventory }) => lora({ ...loraConfigOf(options), useDora: true }, inventory, architecture.head),
+  },
+  ia3: {
+    summary: "factors on keys, values and inner activations (IA3)",
+    learningRate: 3e-3, // The paper's, section 3.3.
+    make: (options, { architecture, inventory }) => ia3(ia3ConfigOf(options), inventory, architecture),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
