@@ -1,12 +1,13 @@
 /** Methods × families: what the laws of adaptation are held on. */
 import { control } from "../src/peft/control.ts";
 import { full } from "../src/peft/full.ts";
+import { ia3 } from "../src/peft/ia3.ts";
 import { lora } from "../src/peft/lora.ts";
 import { LORA_DEFAULTS, type LoraConfig } from "../src/peft/lora-config.ts";
 import type { AdaptationMethod } from "../src/peft/method.ts";
 import type { Architecture } from "../src/models/architecture.ts";
 import type { Inventory } from "../src/nn/inventory.ts";
-import { controlParameters, fullParameters, loraParameters } from "./adapter-formulas.ts";
+import { controlParameters, fullParameters, ia3Parameters, loraParameters } from "./adapter-formulas.ts";
 
 /** How a base names the parts that configurations speak of. */
 export interface FamilyNames {
@@ -98,6 +99,24 @@ export const methodCases: Readonly<Record<string, MethodCase>> = {
   ...Object.fromEntries(Object.entries(loraConfigurations).map(([name, config]) => [name, loraCase(config, name === "lora" || name === "dora")])),
   control: controlCase(1),
   "control of two blocks": controlCase(2),
+  ia3: {
+    make: ({ inventory, architecture }) => ia3({}, inventory, architecture),
+    trainable: ia3Parameters,
+    learningRate: 3e-2,
+    startsAsIdentity: true,
+    everywhere: true,
+  },
+  "ia3 of all layers and the head": {
+    make: ({ inventory, architecture }, { head, layers }) =>
+      ia3({ targetModules: [head, ...layers], feedforwardModules: [layers[1]] }, inventory, architecture),
+    trainable: ({ inventory, architecture }, { layers }) => {
+      const sizes = inventory.linears.map(({ path, spec }) => (path.endsWith(layers[0]) ? spec.outFeatures : path.endsWith(layers[1]) ? spec.inFeatures : 0));
+      return sizes.reduce((sum, size) => sum + size, architecture.vocabSize);
+    },
+    learningRate: 3e-2,
+    startsAsIdentity: true,
+    everywhere: false,
+  },
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };
 

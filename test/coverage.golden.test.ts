@@ -11,6 +11,7 @@ const COVERED: ReadonlySet<string> = new Set([
   "chat_templates",
   "full_finetune",
   "full_grads",
+  "ia3",
   "lora",
   "models",
   "optim",

@@ -6,6 +6,7 @@ import type { DecoderInputs } from "../nn/decoder.ts";
 /** How a trained tensor starts. */
 export type Initial =
   | { readonly kind: "zeros" }
+  | { readonly kind: "ones" }
   | { readonly kind: "uniform"; readonly bound: number }
   | { readonly kind: "normal"; readonly deviation: number }
   /** A copy of a parameter of the base. */

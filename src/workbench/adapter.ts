@@ -23,6 +23,8 @@ async function initialValues({ shape, initial }: AdapterTensor, name: string, mo
   switch (initial.kind) {
     case "zeros":
       return new Float32Array(size);
+    case "ones":
+      return new Float32Array(size).fill(1);
     case "uniform":
       return Float32Array.from({ length: size }, () => (2 * random.uniform() - 1) * initial.bound);
     case "normal":

@@ -3,10 +3,12 @@ import type { Architecture } from "../../models/architecture.ts";
 import type { Inventory } from "../../nn/inventory.ts";
 import { control } from "../../peft/control.ts";
 import { full } from "../../peft/full.ts";
+import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
 import type { AdaptationMethod } from "../../peft/method.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
 import { controlConfigOf } from "./control-options.ts";
+import { ia3ConfigOf } from "./ia3-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
 
@@ -25,7 +27,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "control", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "ia3", "control", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -43,6 +45,11 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     summary: "a copy of the first blocks that reads a control text beside the prompt (ControlNet)",
     learningRate: 2e-4,
     make: (options, { architecture, inventory }) => control(controlConfigOf(options, architecture.numHiddenLayers), architecture, inventory),
+  },
+  ia3: {
+    summary: "factors on keys, values and inner activations (IA3)",
+    learningRate: 3e-3, // The paper's, section 3.3.
+    make: (options, { architecture, inventory }) => ia3(ia3ConfigOf(options), inventory, architecture),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
