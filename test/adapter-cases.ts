@@ -30,6 +30,7 @@ export const families: readonly FamilyNames[] = [
   { golden: "smollm3", ...LLAMA_NAMES },
   { golden: "gpt2", embedding: "wte", head: "lm_head", layers: ["c_attn", "c_fc"], norm: "ln_2" },
   { golden: "gpt_neox", embedding: "embed_in", head: "embed_out", layers: ["query_key_value", "dense_4h_to_h"], norm: "post_attention_layernorm" },
+  { golden: "gptj", embedding: "wte", head: "lm_head", layers: ["q_proj", "fc_out"], norm: "ln_1" },
 ];
 
 const SMALL = { ...LORA_DEFAULTS, r: 4, loraAlpha: 8 };
