@@ -1,11 +1,13 @@
 /** Methods × families: what the laws of adaptation are held on. */
+import { bottleneck } from "../src/peft/bottleneck.ts";
+import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../src/peft/bottleneck-config.ts";
 import { full } from "../src/peft/full.ts";
 import { lora } from "../src/peft/lora.ts";
 import { LORA_DEFAULTS, type LoraConfig } from "../src/peft/lora-config.ts";
 import type { AdaptationMethod } from "../src/peft/method.ts";
 import type { Architecture } from "../src/models/architecture.ts";
 import type { Inventory } from "../src/nn/inventory.ts";
-import { fullParameters, loraParameters } from "./adapter-formulas.ts";
+import { bottleneckParameters, fullParameters, loraParameters } from "./adapter-formulas.ts";
 
 /** How a base names the parts that configurations speak of. */
 export interface FamilyNames {
@@ -80,11 +82,33 @@ function loraCase(config: (names: FamilyNames) => LoraConfig, everywhere: boolea
   };
 }
 
+/** Configurations of bottleneck adapters, by name. */
+const bottleneckConfigurations: Readonly<Record<string, BottleneckConfig>> = {
+  houlsby: { ...HOULSBY, reductionFactor: 8 },
+  pfeiffer: { ...PFEIFFER, reductionFactor: 8, initWeights: "mam_adapter" },
+  parallel: PARALLEL,
+  "paper's start": { ...HOULSBY, reductionFactor: 8, initWeights: "houlsby", afterMlp: false, nonLinearity: "tanh" },
+  "left-out blocks": { ...HOULSBY, initWeights: "mam_adapter", reductionFactor: { 0: 4, default: 16 }, leaveOut: [1], dropout: 0.1, nonLinearity: "gelu" },
+};
+
+function bottleneckCase(config: BottleneckConfig, everywhere: boolean): MethodCase {
+  return {
+    make: ({ architecture, inventory }) => bottleneck(config, architecture, inventory),
+    trainable: (base) => bottleneckParameters(base, config),
+    learningRate: 1e-2,
+    startsAsIdentity: config.initWeights === "mam_adapter",
+    everywhere,
+  };
+}
+
 /** Families on which every case is held: one with a tied head, and one with biases that stores its weights turned. */
 export const WHOLE_FAMILIES: readonly string[] = ["llama_mha_tied", "gpt2"];
 
 /** Every method in every form that the laws are held on. */
 export const methodCases: Readonly<Record<string, MethodCase>> = {
   ...Object.fromEntries(Object.entries(loraConfigurations).map(([name, config]) => [name, loraCase(config, name === "lora" || name === "dora")])),
+  ...Object.fromEntries(
+    Object.entries(bottleneckConfigurations).map(([name, config]) => [name, bottleneckCase(config, ["houlsby", "pfeiffer", "parallel"].includes(name))]),
+  ),
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };

@@ -1,4 +1,5 @@
 /** How many scalars each method trains, by its paper's formula: counted from shapes, without asking the method. */
+import type { BottleneckConfig } from "../src/peft/bottleneck-config.ts";
 import type { LoraConfig } from "../src/peft/lora-config.ts";
 import type { ShapedBase } from "./adapter-cases.ts";
 
@@ -27,5 +28,18 @@ export function loraParameters({ inventory, architecture }: ShapedBase, config: 
   }
   const { path, spec } = architecture.head;
   if (spec.tiedTo !== undefined && saved(path)) count += spec.inFeatures * spec.outFeatures;
+  return count;
+}
+
+/** 2·C·m + C + m per adapter (Houlsby et al. 2019, section 2.1), twice per block for Houlsby's; m = C over the reduction factor. */
+export function bottleneckParameters({ architecture }: ShapedBase, config: BottleneckConfig): number {
+  const { hiddenSize: C, numHiddenLayers: L } = architecture;
+  const factors = config.reductionFactor;
+  let count = 0;
+  for (let layer = 0; layer < L; layer++) {
+    if (config.leaveOut.includes(layer)) continue;
+    const m = Math.floor(C / (typeof factors === "number" ? factors : (factors[layer] ?? factors["default"]!)));
+    count += (Number(config.afterAttention) + Number(config.afterMlp)) * (2 * C * m + C + m);
+  }
   return count;
 }
