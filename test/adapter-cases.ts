@@ -1,5 +1,7 @@
 /** Methods × families: what the laws of adaptation are held on. */
 import { control } from "../src/peft/control.ts";
+import { bottleneck } from "../src/peft/bottleneck.ts";
+import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../src/peft/bottleneck-config.ts";
 import { full } from "../src/peft/full.ts";
 import { ia3 } from "../src/peft/ia3.ts";
 import { lora } from "../src/peft/lora.ts";
@@ -7,7 +9,7 @@ import { LORA_DEFAULTS, type LoraConfig } from "../src/peft/lora-config.ts";
 import type { AdaptationMethod } from "../src/peft/method.ts";
 import type { Architecture } from "../src/models/architecture.ts";
 import type { Inventory } from "../src/nn/inventory.ts";
-import { controlParameters, fullParameters, ia3Parameters, loraParameters } from "./adapter-formulas.ts";
+import { bottleneckParameters, controlParameters, fullParameters, ia3Parameters, loraParameters } from "./adapter-formulas.ts";
 
 /** How a base names the parts that configurations speak of. */
 export interface FamilyNames {
@@ -32,6 +34,7 @@ export const families: readonly FamilyNames[] = [
   { golden: "smollm3", ...LLAMA_NAMES },
   { golden: "gpt2", embedding: "wte", head: "lm_head", layers: ["c_attn", "c_fc"], norm: "ln_2" },
   { golden: "gpt_neox", embedding: "embed_in", head: "embed_out", layers: ["query_key_value", "dense_4h_to_h"], norm: "post_attention_layernorm" },
+  { golden: "gptj", embedding: "wte", head: "lm_head", layers: ["q_proj", "fc_out"], norm: "ln_1" },
 ];
 
 const SMALL = { ...LORA_DEFAULTS, r: 4, loraAlpha: 8 };
@@ -91,6 +94,25 @@ function controlCase(numBlocks: number): MethodCase {
   };
 }
 
+/** Configurations of bottleneck adapters, by name. */
+const bottleneckConfigurations: Readonly<Record<string, BottleneckConfig>> = {
+  houlsby: { ...HOULSBY, reductionFactor: 8 },
+  pfeiffer: { ...PFEIFFER, reductionFactor: 8, initWeights: "mam_adapter" },
+  parallel: PARALLEL,
+  "paper's start": { ...HOULSBY, reductionFactor: 8, initWeights: "houlsby", afterMlp: false, nonLinearity: "tanh" },
+  "left-out blocks": { ...HOULSBY, initWeights: "mam_adapter", reductionFactor: { 0: 4, default: 16 }, leaveOut: [1], dropout: 0.1, nonLinearity: "gelu" },
+};
+
+function bottleneckCase(config: BottleneckConfig, everywhere: boolean): MethodCase {
+  return {
+    make: ({ architecture, inventory }) => bottleneck(config, architecture, inventory),
+    trainable: (base) => bottleneckParameters(base, config),
+    learningRate: 1e-2,
+    startsAsIdentity: config.initWeights === "mam_adapter",
+    everywhere,
+  };
+}
+
 /** Families on which every case is held: one with a tied head, and one with biases that stores its weights turned. */
 const WHOLE_FAMILIES: readonly string[] = ["llama_mha_tied", "gpt2"];
 
@@ -117,6 +139,9 @@ export const methodCases: Readonly<Record<string, MethodCase>> = {
     startsAsIdentity: true,
     everywhere: false,
   },
+  ...Object.fromEntries(
+    Object.entries(bottleneckConfigurations).map(([name, config]) => [name, bottleneckCase(config, ["houlsby", "pfeiffer", "parallel"].includes(name))]),
+  ),
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };
 

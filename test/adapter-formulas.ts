@@ -1,4 +1,5 @@
 /** How many scalars each method trains, by its paper's formula: counted from shapes, without asking the method. */
+import type { BottleneckConfig } from "../src/peft/bottleneck-config.ts";
 import type { LoraConfig } from "../src/peft/lora-config.ts";
 import type { ShapedBase } from "./adapter-cases.ts";
 
@@ -43,4 +44,17 @@ export function ia3Parameters({ architecture }: ShapedBase): number {
   const { modelType, numHiddenLayers: L, numAttentionHeads: H, numKeyValueHeads: K, headDim: D, intermediateSize: F } = architecture;
   const scaled: Readonly<Record<string, number>> = { gpt2: 3 * H * D + F, gpt_neox: 3 * H * D + F, qwen2: H * D + K * D + F, qwen3: H * D + K * D + F };
   return L * (scaled[modelType] ?? 2 * K * D + F);
+}
+
+/** 2·C·m + C + m per adapter (Houlsby et al. 2019, section 2.1), twice per block for Houlsby's; m = C over the reduction factor. */
+export function bottleneckParameters({ architecture }: ShapedBase, config: BottleneckConfig): number {
+  const { hiddenSize: C, numHiddenLayers: L } = architecture;
+  const factors = config.reductionFactor;
+  let count = 0;
+  for (let layer = 0; layer < L; layer++) {
+    if (config.leaveOut.includes(layer)) continue;
+    const m = Math.floor(C / (typeof factors === "number" ? factors : (factors[layer] ?? factors["default"]!)));
+    count += (Number(config.afterAttention) + Number(config.afterMlp)) * (2 * C * m + C + m);
+  }
+  return count;
 }

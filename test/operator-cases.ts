@@ -185,6 +185,8 @@ export const operatorCases: { readonly [Op in OperatorName]: readonly OperatorCa
   ],
   scatterAdd: [
     { name: "repeated ids", inputs: [at([6, 3])], ids: [[4, 0, 4, 2, 4, 4]], compute: ([updates], [ids]) => T.scatterAdd(ids!, updates!, 5) },
+    { name: "single numbers", inputs: [at([6])], ids: [[4, 0, 4, 2, 4, 4]], compute: ([updates], [ids]) => T.scatterAdd(ids!, updates!, 5) },
+    { name: "rows that are matrices", inputs: [at([4, 2, 3])], ids: [[1, 0, 1, 2]], compute: ([updates], [ids]) => T.scatterAdd(ids!, updates!, 3) },
     {
       name: "symbolic rows",
       inputs: [{ shape: [4, 3], symbols: ["N", 3] }],

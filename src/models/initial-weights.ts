@@ -11,7 +11,7 @@ import { Random } from "../base/random.ts";
 import type { Architecture } from "./architecture.ts";
 
 /** Modules whose product is added to the residual stream. */
-const OUTPUT_MODULE = /\.(?:o_proj|down_proj|c_proj|dense|dense_4h_to_h)$/;
+const OUTPUT_MODULE = /\.(?:o_proj|down_proj|c_proj|dense|dense_4h_to_h|out_proj|fc_out)$/;
 
 /** √(2 / 5C): the deviation of all matrices but the output ones. */
 export function smallInit(hiddenSize: number): number {

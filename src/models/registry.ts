@@ -4,6 +4,7 @@ import type { Architecture } from "./architecture.ts";
 import { ConfigFields, type JsonObject } from "./config-fields.ts";
 import * as gpt2 from "./gpt2.ts";
 import * as gptNeox from "./gpt-neox.ts";
+import * as gptj from "./gptj.ts";
 import * as llama from "./llama.ts";
 
 interface Family {
@@ -11,7 +12,7 @@ interface Family {
   readonly describe: (config: ConfigFields) => Architecture;
 }
 
-const families: readonly Family[] = [llama, gpt2, gptNeox];
+const families: readonly Family[] = [llama, gpt2, gptNeox, gptj];
 
 /** Every `model_type` that can be run, sorted. */
 export const supportedModelTypes: readonly string[] = families.flatMap((family) => family.modelTypes).toSorted();

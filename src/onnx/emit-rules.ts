@@ -110,8 +110,11 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   scatterAdd: (node, [ids, updates], e) => {
     const [N] = node.inputs[0]!.shape as [Dim];
     const zeros = e.step(e.op("ConstantOfShape", [e.shape(node.shape)]), "float32", node.shape);
-    const column = e.step(e.op("Unsqueeze", [ids!, e.int64([1])]), "int32", [N, 1]);
-    const indices = e.step(e.op("Cast", [column], { to: int(7) }), "int64", [N, 1]);
+    // One index per row, beside as many axes of 1 as a row has; none where a row is a single number.
+    const axes = node.shape.slice(1).map((_, i) => i + 1);
+    const shape = [N, ...axes.map(() => 1)];
+    const column = axes.length === 0 ? ids! : e.step(e.op("Unsqueeze", [ids!, e.int64(axes)]), "int32", shape);
+    const indices = e.step(e.op("Cast", [column], { to: int(7) }), "int64", shape);
     // Not ScatterND: on the CPU, where other devices fall back to, it adds rows from several threads without a lock, and rows
     // that fall on one place get lost. ScatterElements goes one by one.
     const spread = e.step(e.op("Expand", [indices, e.shape(node.inputs[1]!.shape)]), "int64", node.inputs[1]!.shape);

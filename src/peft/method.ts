@@ -9,6 +9,8 @@ export type Initial =
   | { readonly kind: "ones" }
   | { readonly kind: "uniform"; readonly bound: number }
   | { readonly kind: "normal"; readonly deviation: number }
+  /** Normal, drawn again where it lies beyond two deviations. */
+  | { readonly kind: "truncatedNormal"; readonly deviation: number }
   /** A copy of a parameter of the base. */
   | { readonly kind: "base"; readonly parameter: string }
   /** The Euclidean norm of each output's weights; `transposed` when the base stores [in, out]. */
@@ -50,6 +52,10 @@ export interface AdapterLayout {
   readonly weightsFile: string;
   /** What adapter_config.json holds; `base` is how the base is named there. */
   readonly config: (base: string) => Readonly<Record<string, unknown>>;
+  /** Fields of the configuration that are written as Python writes a float: 4.0 and not 4. */
+  readonly floats?: readonly string[];
+  /** The pickled form of the weights, which is not read, and how to save them as safetensors instead. */
+  readonly pickled?: { readonly file: string; readonly hint: string };
 }
 
 export interface AdaptationMethod {

@@ -6,6 +6,8 @@ import { control } from "./control.ts";
 import { CONTROL_TYPE, readControlConfig } from "./control-config.ts";
 import { ia3 } from "./ia3.ts";
 import { readIa3Config } from "./ia3-config.ts";
+import { bottleneck } from "./bottleneck.ts";
+import { readBottleneckConfig } from "./bottleneck-config.ts";
 import { lora } from "./lora.ts";
 import { readLoraConfig } from "./lora-config.ts";
 import type { AdaptationMethod } from "./method.ts";
@@ -27,6 +29,8 @@ const READERS: Readonly<Record<string, Reader>> = {
  * @throws GiantError("adapter") for an unknown method, an option that is set and not supported, or a base that does not fit.
  */
 export function readMethod(json: Json, where: string, base: BaseModel, inventory: Inventory): AdaptationMethod {
+  // AdapterHub's configurations lie one level deeper and name no type.
+  if (json["peft_type"] === undefined && json["config"] !== undefined) return bottleneck(readBottleneckConfig(json, where, base), base, inventory);
   const type = json["peft_type"];
   const reader = typeof type === "string" && Object.hasOwn(READERS, type) ? READERS[type] : undefined;
   if (reader === undefined) {

@@ -29,6 +29,7 @@ const CONFIGS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     vocab_size: 2000,
     max_position_embeddings: 512,
   },
+  gptj: { model_type: "gptj", n_embd: 64, n_layer: 3, n_head: 4, n_positions: 512, rotary_dim: 8, vocab_size: 2000 },
 };
 
 const SIZES: RunSizes = {

@@ -29,6 +29,8 @@ async function initialValues({ shape, initial }: AdapterTensor, name: string, mo
       return Float32Array.from({ length: size }, () => (2 * random.uniform() - 1) * initial.bound);
     case "normal":
       return Float32Array.from({ length: size }, () => random.normal() * initial.deviation);
+    case "truncatedNormal":
+      return Float32Array.from({ length: size }, () => nearNormal(random) * initial.deviation);
     case "base":
       return model.read(initial.parameter);
     case "outputNorms": {
@@ -42,4 +44,12 @@ async function initialValues({ shape, initial }: AdapterTensor, name: string, mo
       });
     }
   }
+}
+
+/** A standard normal number within two deviations. */
+function nearNormal(random: Random): number {
+  let value: number;
+  do value = random.normal();
+  while (Math.abs(value) > 2);
+  return value;
 }

@@ -81,7 +81,7 @@ async function expectSameBits(folder: string, name: string): Promise<void> {
   await Promise.all([ours.close(), theirs.close()]);
 }
 
-describe.each(["llama_gqa", "llama_mha_tied", "gpt2", "gpt_neox"])("%s", (name) => {
+describe.each(["llama_gqa", "llama_mha_tied", "gpt2", "gpt_neox", "gptj"])("%s", (name) => {
   it.each(["F16", "BF16"] as const)("runs and is tuned from %s", async (dtype) => {
     const half = await openModel(await rewrite(name, (tensor) => ({ ...tensor, dtype })));
     const rounded = new Map<string, Float32Array>();
@@ -159,6 +159,7 @@ it.each([
   ["gpt2", "transformer."],
   ["llama_gqa", "model."],
   ["gpt_neox", "gpt_neox."],
+  ["gptj", "transformer."],
 ])("%s: names may lack %s", async (name, prefix) => {
   const folder = await rewrite(name, (tensor) => ({ ...tensor, name: tensor.name.startsWith(prefix) ? tensor.name.slice(prefix.length) : tensor.name }));
   await expectSameBits(folder, name);

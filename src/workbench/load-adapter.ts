@@ -4,6 +4,7 @@ import { GiantError } from "../base/errors.ts";
 import { floats, type HostTensor } from "../core/dtype.ts";
 import { readJsonObjectIfPresent } from "../io/json-file.ts";
 import { readSafetensorsHeader, readTensor } from "../io/safetensors.ts";
+import { isPresent } from "../io/system-file.ts";
 import { readMethod } from "../peft/registry.ts";
 import type { LoadedAdapter } from "./adapter.ts";
 import { checkFingerprints } from "./fingerprints.ts";
@@ -21,7 +22,11 @@ export async function loadAdapter(folder: string, model: OpenModel): Promise<Loa
   if (json === undefined) throw new GiantError("adapter", `${folder} is not an adapter folder: ${ADAPTER_CONFIG} is missing`);
   await checkFingerprints(folder, model);
   const method = readMethod(json, configFile, model.architecture, model.inventory);
-  const weightsFile = join(folder, method.layout!.weightsFile);
+  const layout = method.layout!;
+  const weightsFile = join(folder, layout.weightsFile);
+  if (layout.pickled !== undefined && !isPresent(weightsFile) && isPresent(join(folder, layout.pickled.file))) {
+    throw new GiantError("adapter", `${folder} holds ${layout.pickled.file}, and only ${layout.weightsFile} is read`, { hint: layout.pickled.hint });
+  }
   const { entries } = await readSafetensorsHeader(weightsFile);
   const tensors = new Map<string, HostTensor>();
   for (const [name, { shape, trained, initial }] of method.tensors) {

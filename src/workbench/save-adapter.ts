@@ -2,6 +2,7 @@
 import { basename, join, resolve } from "node:path";
 import { replaceFolderAtomic, writeFileAtomic } from "../io/atomic.ts";
 import { writeSafetensors } from "../io/safetensors-writer.ts";
+import type { AdapterLayout } from "../peft/method.ts";
 import type { LoadedAdapter } from "./adapter.ts";
 import { FINGERPRINTS_FILE, fingerprintsOf } from "./fingerprints.ts";
 import { ADAPTER_CONFIG } from "./load-adapter.ts";
@@ -18,10 +19,18 @@ export async function saveAdapter(folder: string, adapter: LoadedAdapter, model:
   }
   const base = await fingerprintsOf(model);
   await replaceFolderAtomic(folder, async (temporary) => {
-    await writeFileAtomic(join(temporary, ADAPTER_CONFIG), `${JSON.stringify(layout.config(model.folder), null, 2)}\n`);
+    await writeFileAtomic(join(temporary, ADAPTER_CONFIG), `${configText(layout, model.folder)}\n`);
     const tensors = [...method.tensors].map(([name, { shape }]) => ({ name, dtype: "F32", shape, data: adapter.tensors.get(name)!.data as Float32Array }));
     await writeSafetensors(join(temporary, layout.weightsFile), tensors, { format: "pt" });
     const card = { format: 1, base: { name: basename(resolve(model.folder)), ...base } };
     await writeFileAtomic(join(temporary, FINGERPRINTS_FILE), `${JSON.stringify(card, null, 2)}\n`);
   });
+}
+
+/** The configuration as JSON, where whole numbers of fields that Python must read as floats end in ".0". */
+function configText({ config, floats = [] }: AdapterLayout, base: string): string {
+  // Line ends within texts are escaped, so that a line begins with a field only where one is.
+  const whole = new RegExp(`^( +"(?:${floats.join("|")})": -?\\d+)(,?)$`, "gm");
+  const text = JSON.stringify(config(base), null, 2);
+  return floats.length === 0 ? text : text.replace(whole, "$1.0$2");
 }

@@ -1,13 +1,15 @@
 /** All options that belong to adaptation methods, each group in a file of its own. */
 import type { OptionTable } from "../../base/options.ts";
+import { BOTTLENECK_OPTIONS, type BottleneckOptions } from "./bottleneck-options.ts";
 import { CONTROL_OPTIONS, type ControlOptions } from "./control-options.ts";
 import { IA3_OPTIONS, type Ia3Options } from "./ia3-options.ts";
 import { LORA_OPTIONS, type LoraOptions } from "./lora-options.ts";
 
-export interface MethodOptions extends ControlOptions, Ia3Options, LoraOptions {}
+export interface MethodOptions extends BottleneckOptions, ControlOptions, Ia3Options, LoraOptions {}
 
 export const METHOD_OPTIONS: OptionTable<MethodOptions> = {
   ...LORA_OPTIONS,
+  ...BOTTLENECK_OPTIONS,
   ...CONTROL_OPTIONS,
   ...IA3_OPTIONS,
 };

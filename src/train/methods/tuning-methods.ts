@@ -2,6 +2,8 @@
 import type { Architecture } from "../../models/architecture.ts";
 import type { Inventory } from "../../nn/inventory.ts";
 import { control } from "../../peft/control.ts";
+import { bottleneck } from "../../peft/bottleneck.ts";
+import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../../peft/bottleneck-config.ts";
 import { full } from "../../peft/full.ts";
 import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
@@ -9,6 +11,7 @@ import type { AdaptationMethod } from "../../peft/method.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
 import { controlConfigOf } from "./control-options.ts";
 import { ia3ConfigOf } from "./ia3-options.ts";
+import { bottleneckConfigOf } from "./bottleneck-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
 
@@ -27,7 +30,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "ia3", "control", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "houlsby", "pfeiffer", "parallel", "ia3", "control", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -51,8 +54,20 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     learningRate: 3e-3, // The paper's, section 3.3.
     make: (options, { architecture, inventory }) => ia3(ia3ConfigOf(options), inventory, architecture),
   },
+  houlsby: bottleneckMethod(HOULSBY, "narrow layers behind attention and MLP (Houlsby's adapters)"),
+  pfeiffer: bottleneckMethod(PFEIFFER, "narrow layers behind the MLP (Pfeiffer's adapters)"),
+  parallel: bottleneckMethod(PARALLEL, "narrow layers beside the MLP (parallel adapters)"),
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
+
+/** Trained at 3e-4, the middle of what Houlsby et al. searched (3e-5, 3e-4, 3e-3); AdapterHub's 1e-4 is for weights that do not start at zero. */
+function bottleneckMethod(usual: BottleneckConfig, summary: string): TuningMethod {
+  return {
+    summary,
+    learningRate: 3e-4,
+    make: (options, { architecture, inventory }) => bottleneck(bottleneckConfigOf(options, usual), architecture, inventory),
+  };
+}
 
 /** A method by its name. */
 export function tuningMethod(name: MethodName): TuningMethod {
