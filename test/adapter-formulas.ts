@@ -42,7 +42,7 @@ export function loraParameters({ inventory, architecture }: ShapedBase, config: 
 /** Per layer a factor for every key and value, and for every inner activation: 2·K·D + F; joined projections have the queries in them, and Qwen's scale these in place of the keys. */
 export function ia3Parameters({ architecture }: ShapedBase): number {
   const { modelType, numHiddenLayers: L, numAttentionHeads: H, numKeyValueHeads: K, headDim: D, intermediateSize: F } = architecture;
-  const scaled: Readonly<Record<string, number>> = { gpt2: 3 * H * D + F, gpt_neox: 3 * H * D + F, qwen2: H * D + K * D + F, qwen3: H * D + K * D + F };
+  const scaled: Readonly<Record<string, number>> = { gpt2: 3 * H * D + F, gpt_neox: 3 * H * D + F, gptj: 2 * H * D + F, qwen2: H * D + K * D + F, qwen3: H * D + K * D + F };
   return L * (scaled[modelType] ?? 2 * K * D + F);
 }
 

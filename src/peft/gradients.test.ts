@@ -8,6 +8,7 @@ import { Random } from "../base/random.ts";
 import { floats, integers } from "../core/dtype.ts";
 import { interpret, type Values } from "../core/interpret.ts";
 import { type Tensor, topologicalOrder } from "../core/tensor.ts";
+import { controlFeeds } from "../models/control-feeds.ts";
 import { decoderFeeds } from "../models/feeds.ts";
 import { gradientOf, stepGraph } from "../train/step-graph.ts";
 
@@ -31,10 +32,13 @@ describe.each(families.map((names) => ({ names, golden: names.golden })))("$gold
     const method = methodCases[name]!.make(base, names);
     const graph = stepGraph(architecture, method, { queryBlocks: QUERY_BLOCKS });
     const random = Random.named(3, golden);
-    const texts = [6, 4].map((length, i) => [{ tokens: randomTokens(random, length, architecture.vocabSize), unlabelled: i }]);
+    const texts = [6, 4].map((length, i) => [
+      { tokens: randomTokens(random, length, architecture.vocabSize), unlabelled: i, control: randomTokens(random, 3 - i, architecture.vocabSize) },
+    ]);
     const batch = rowsOf(texts, { length: 6 });
     const feeds: Record<string, Values | ReturnType<typeof floats>> = {
       ...decoderFeeds(architecture, batch, method.firstPosition),
+      ...controlFeeds(architecture, batch, batch.control),
       labelRows: integers([batch.labelRows.length], batch.labelRows),
       labelIds: integers([batch.labelIds.length], batch.labelIds),
       scale: floats([], [1]),

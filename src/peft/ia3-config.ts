@@ -30,6 +30,7 @@ const USUAL: Readonly<Record<string, Ia3Targets>> = {
   qwen2: QWEN,
   qwen3: QWEN,
   gpt2: { targetModules: ["c_attn", "mlp.c_proj"], feedforwardModules: ["mlp.c_proj"] },
+  gptj: { targetModules: ["q_proj", "v_proj", "fc_out"], feedforwardModules: ["fc_out"] },
   gpt_neox: { targetModules: ["query_key_value", "dense_4h_to_h"], feedforwardModules: ["dense_4h_to_h"] },
 };
 
