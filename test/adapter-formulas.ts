@@ -36,3 +36,18 @@ export function ia3Parameters({ architecture }: ShapedBase): number {
   const scaled: Readonly<Record<string, number>> = { gpt2: 3 * H * D + F, gpt_neox: 3 * H * D + F, qwen2: H * D + K * D + F, qwen3: H * D + K * D + F };
   return L * (scaled[modelType] ?? 2 * K * D + F);
 }
+
+/** A key and a value per place and layer: P·L·2·K·D. */
+export function prefixParameters({ architecture: { numHiddenLayers: L, numKeyValueHeads: K, headDim: D } }: ShapedBase, P: number): number {
+  return P * L * 2 * K * D;
+}
+
+/** The embedding P·KD, and the two layers of the MLP with their biases. */
+export function prefixEncoderParameters(
+  { architecture: { numHiddenLayers: L, numKeyValueHeads: K, headDim: D } }: ShapedBase,
+  P: number,
+  inner: number,
+): number {
+  const width = K * D;
+  return P * width + (width + 1) * inner + (inner + 1) * 2 * L * width;
+}

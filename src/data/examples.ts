@@ -15,6 +15,8 @@ export interface ExampleOptions {
   readonly maxLength: number;
   readonly trainOn: TrainOn;
   readonly longExamples: LongExamples;
+  /** Tokens in front of every example, which count in no length and no sum; the last of them predicts the example's first. */
+  readonly virtualTokens?: readonly number[];
 }
 
 export interface ExampleSummary {
@@ -45,7 +47,7 @@ export interface ExampleSet {
  * @throws GiantError("data") under the policy `error`, naming the lines that are too long.
  */
 export function makeExamples(records: readonly TrainingRecord[], tokenizer: Tokenizer, options: ExampleOptions): ExampleSet {
-  const { maxLength, longExamples } = options;
+  const { maxLength, longExamples, virtualTokens = [] } = options;
   const examples: Example[] = [];
   const problems = new Problems(records[0]?.source ?? "data");
   let tooLong = 0;
@@ -59,12 +61,12 @@ export function makeExamples(records: readonly TrainingRecord[], tokenizer: Toke
       withoutAnswer++;
       return;
     }
-    examples.push(example);
+    examples.push(withInFront(example, virtualTokens));
     tokens += example.tokens.length;
     trainedTokens += trained;
   };
   for (const record of records) {
-    const example = exampleOf(record, tokenizer, options.trainOn);
+    const example = exampleOf(record, tokenizer, options.trainOn, virtualTokens.length > 0);
     const length = example.tokens.length;
     if (length <= maxLength) keep(example);
     else if (record.kind === "text") for (const window of windowsOf(example, maxLength)) keep(window);
@@ -109,6 +111,13 @@ function windowsOf(example: Example, maxLength: number): Example[] {
 
 function slice(example: Example, start: number, end: number): Example {
   const labels = example.labels.slice(start, end);
-  labels[0] = IGNORED_LABEL;
+  if (start > 0) labels[0] = IGNORED_LABEL;
   return { ...example, tokens: example.tokens.slice(start, end), labels };
+}
+
+function withInFront(example: Example, tokens: readonly number[]): Example {
+  if (tokens.length === 0) return example;
+  const labels = new Int32Array(tokens.length + example.labels.length).fill(IGNORED_LABEL);
+  labels.set(example.labels, tokens.length);
+  return { ...example, tokens: Int32Array.from([...tokens, ...example.tokens]), labels };
 }

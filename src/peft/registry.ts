@@ -7,6 +7,10 @@ import { readIa3Config } from "./ia3-config.ts";
 import { lora } from "./lora.ts";
 import { readLoraConfig } from "./lora-config.ts";
 import type { AdaptationMethod } from "./method.ts";
+import { prefix } from "./prefix.ts";
+import { readPrefixConfig } from "./prefix-config.ts";
+import { promptTuning } from "./prompt-tuning.ts";
+import { readPromptTuningConfig } from "./prompt-tuning-config.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -17,6 +21,8 @@ type Reader = (json: Json, where: string, base: BaseModel, inventory: Inventory)
 const READERS: Readonly<Record<string, Reader>> = {
   IA3: (json, where, base, inventory) => ia3(readIa3Config(json, where), inventory, base),
   LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
+  PREFIX_TUNING: (json, where, base, inventory) => prefix(readPrefixConfig(json, where, base), inventory, base),
+  PROMPT_TUNING: (json, where, base, inventory) => promptTuning(readPromptTuningConfig(json, where, base), inventory, base),
 };
 
 /**

@@ -1,4 +1,5 @@
 /** Opens what a tuning run works on: model, tokenizer, data, device and method, joined into one subject. */
+import { GiantError } from "../base/errors.ts";
 import { planEpoch, planPass, type BatchOptions } from "../data/batches.ts";
 import { encodeQuestion } from "../data/example.ts";
 import { makeExamples, requireExamples, type ExampleSet } from "../data/examples.ts";
@@ -8,7 +9,7 @@ import { fingerprintText } from "../io/fingerprint.ts";
 import { loadRecords, type LoadedRecords } from "../io/records.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS } from "../peft/lora-config.ts";
-import type { AdaptationMethod } from "../peft/method.ts";
+import { type AdaptationMethod, placesTaken, virtualTokensOf } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
@@ -35,7 +36,7 @@ export async function openSubject(options: TuneOptions): Promise<RunSubject> {
   const starting = startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
   try {
-    const data = await readData(options, model, tokenizer);
+    const data = await readData(options, model, tokenizer, method);
     return joinSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
   } catch (error) {
     await starting.then(
@@ -54,22 +55,30 @@ interface TuningData {
   readonly warnings: readonly { readonly message: string; readonly hint?: string }[];
 }
 
-async function readData(options: TuneOptions, model: OpenModel, tokenizer: Tokenizer): Promise<TuningData> {
+async function readData(options: TuneOptions, model: OpenModel, tokenizer: Tokenizer, method: AdaptationMethod): Promise<TuningData> {
   const format = options.format === "auto" ? {} : { format: options.format };
   const loaded = await loadRecords(options.data, format);
   const wanted = validationOf(options);
   const split = splitRecords(loaded.records, wanted.kind === "fraction" ? wanted.fraction : 0, options.seed);
   const other = wanted.kind === "file" ? await loadRecords(wanted.path, format) : undefined;
   const records = other?.records ?? split.validation;
-  const context = model.architecture.maxPositionEmbeddings;
+  const { maxPositionEmbeddings, vocabSize } = model.architecture;
+  const context = maxPositionEmbeddings - placesTaken(method);
+  if (context < 2) {
+    throw new GiantError("usage", `${placesTaken(method)} virtual tokens leave no room for text: the model's context is ${maxPositionEmbeddings} tokens`, {
+      hint: "Choose fewer by --num-virtual-tokens.",
+    });
+  }
   const maxLength = Math.min(options.maxLength ?? USUAL_LENGTH, context);
-  const exampleOptions = { maxLength, trainOn: options.trainOn, longExamples: options.longExamples };
+  const exampleOptions = { maxLength, trainOn: options.trainOn, longExamples: options.longExamples, virtualTokens: virtualTokensOf(method, vocabSize) };
   const train = makeExamples(split.train, tokenizer, exampleOptions);
   requireExamples(train, options.data, maxLength);
   const set = makeExamples(records, tokenizer, exampleOptions);
   const warnings = [];
   if (options.maxLength !== undefined && options.maxLength > context)
-    warnings.push({ message: `sequences are at most ${context} tokens long, the model's context; --max-length asked for ${options.maxLength}` });
+    warnings.push({
+      message: `sequences are at most ${context} tokens long, the model's context${placesTaken(method) > 0 ? ` without ${placesTaken(method)} virtual tokens` : ""}; --max-length asked for ${options.maxLength}`,
+    });
   if (wanted.kind === "fraction" && set.examples.length === 0) {
     warnings.push({
       message: `${options.data}: too few records to hold some out; nothing is measured before and after`,
@@ -104,12 +113,13 @@ function joinSubject(
   fingerprints: Readonly<Record<string, string>>,
 ): RunSubject {
   const { batchSize, packing, seed, recompute, packWeights, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm } = options;
-  const batchOptions: BatchOptions = { batchSize, maxLength: data.maxLength, packing, bucket: BUCKET, seed };
+  const rowLength = data.maxLength + (method.virtualTokens ?? 0);
+  const batchOptions: BatchOptions = { batchSize, maxLength: rowLength, packing, bucket: BUCKET, seed };
   const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
   const { examples } = data.train;
   const { held } = data;
   const whole = method.layout === undefined;
-  const room = model.architecture.maxPositionEmbeddings - options.sampleTokens;
+  const room = model.architecture.maxPositionEmbeddings - placesTaken(method) - options.sampleTokens;
   return graphSubject({
     engine,
     model,
@@ -129,7 +139,7 @@ function joinSubject(
       recompute,
       packWeights,
       // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
-      longestRow: packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
+      longestRow: packing ? rowLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
       dropout: !whole && options.loraDropout > 0,
     },
     train: { epoch: (number) => batchesOf(examples, planEpoch(examples, batchOptions, number), padId) },
