@@ -7,9 +7,19 @@ import { ia3 } from "../src/peft/ia3.ts";
 import { lora } from "../src/peft/lora.ts";
 import { LORA_DEFAULTS, type LoraConfig } from "../src/peft/lora-config.ts";
 import type { AdaptationMethod } from "../src/peft/method.ts";
+import { prefixInTraining } from "../src/peft/prefix.ts";
+import { promptTuning } from "../src/peft/prompt-tuning.ts";
 import type { Architecture } from "../src/models/architecture.ts";
 import type { Inventory } from "../src/nn/inventory.ts";
-import { bottleneckParameters, controlParameters, fullParameters, ia3Parameters, loraParameters } from "./adapter-formulas.ts";
+import {
+  bottleneckParameters,
+  controlParameters,
+  fullParameters,
+  ia3Parameters,
+  loraParameters,
+  prefixEncoderParameters,
+  prefixParameters,
+} from "./adapter-formulas.ts";
 
 /** How a base names the parts that configurations speak of. */
 export interface FamilyNames {
@@ -142,6 +152,35 @@ export const methodCases: Readonly<Record<string, MethodCase>> = {
   ...Object.fromEntries(
     Object.entries(bottleneckConfigurations).map(([name, config]) => [name, bottleneckCase(config, ["houlsby", "pfeiffer", "parallel"].includes(name))]),
   ),
+  prefix: {
+    make: ({ inventory, architecture }) => prefixInTraining({ numVirtualTokens: 5, prefixProjection: false, zeroInit: false }, inventory, architecture),
+    trainable: (base) => prefixParameters(base, 5),
+    learningRate: 5e-2,
+    startsAsIdentity: false,
+    everywhere: true,
+  },
+  "prefix with projection": {
+    make: ({ inventory, architecture }) =>
+      prefixInTraining({ numVirtualTokens: 5, prefixProjection: true, encoderHiddenSize: 12, zeroInit: false }, inventory, architecture),
+    trainable: (base) => prefixEncoderParameters(base, 5, 12),
+    learningRate: 5e-2,
+    startsAsIdentity: false,
+    everywhere: true,
+  },
+  prompt: {
+    make: ({ inventory, architecture }) => promptTuning({ numVirtualTokens: 5, init: "SAMPLE_VOCAB" }, inventory, architecture),
+    trainable: ({ architecture }) => 5 * architecture.hiddenSize,
+    learningRate: 1e-1,
+    startsAsIdentity: false,
+    everywhere: true,
+  },
+  "prompt from a text": {
+    make: ({ inventory, architecture }) => promptTuning({ numVirtualTokens: 5, init: "TEXT", initText: "two tokens" }, inventory, architecture, [7, 9]),
+    trainable: ({ architecture }) => 5 * architecture.hiddenSize,
+    learningRate: 1e-1,
+    startsAsIdentity: false,
+    everywhere: false,
+  },
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };
 

@@ -42,7 +42,13 @@ export function loraParameters({ inventory, architecture }: ShapedBase, config: 
 /** Per layer a factor for every key and value, and for every inner activation: 2·K·D + F; joined projections have the queries in them, and Qwen's scale these in place of the keys. */
 export function ia3Parameters({ architecture }: ShapedBase): number {
   const { modelType, numHiddenLayers: L, numAttentionHeads: H, numKeyValueHeads: K, headDim: D, intermediateSize: F } = architecture;
-  const scaled: Readonly<Record<string, number>> = { gpt2: 3 * H * D + F, gpt_neox: 3 * H * D + F, gptj: 2 * H * D + F, qwen2: H * D + K * D + F, qwen3: H * D + K * D + F };
+  const scaled: Readonly<Record<string, number>> = {
+    gpt2: 3 * H * D + F,
+    gpt_neox: 3 * H * D + F,
+    gptj: 2 * H * D + F,
+    qwen2: H * D + K * D + F,
+    qwen3: H * D + K * D + F,
+  };
   return L * (scaled[modelType] ?? 2 * K * D + F);
 }
 
@@ -57,4 +63,19 @@ export function bottleneckParameters({ architecture }: ShapedBase, config: Bottl
     count += (Number(config.afterAttention) + Number(config.afterMlp)) * (2 * C * m + C + m);
   }
   return count;
+}
+
+/** A key and a value per place and layer: P·L·2·K·D. */
+export function prefixParameters({ architecture: { numHiddenLayers: L, numKeyValueHeads: K, headDim: D } }: ShapedBase, P: number): number {
+  return P * L * 2 * K * D;
+}
+
+/** The embedding P·KD, and the two layers of the MLP with their biases. */
+export function prefixEncoderParameters(
+  { architecture: { numHiddenLayers: L, numKeyValueHeads: K, headDim: D } }: ShapedBase,
+  P: number,
+  inner: number,
+): number {
+  const width = K * D;
+  return P * width + (width + 1) * inner + (inner + 1) * 2 * L * width;
 }

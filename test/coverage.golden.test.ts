@@ -17,6 +17,7 @@ const COVERED: ReadonlySet<string> = new Set([
   "models",
   "optim",
   "pretraining",
+  "prompt_learning",
   "sampling",
   "tokenizers",
   "vocabularies",

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { HostTensor } from "../src/core/dtype.ts";
 import { readSafetensorsHeader, readTensor } from "../src/io/safetensors.ts";
+import { openGenerator } from "../src/generate/generator.ts";
 import { decoderInputs } from "../src/models/architecture.ts";
 import { decoderFeeds, padToBlocks } from "../src/models/feeds.ts";
 import { forward } from "../src/nn/decoder.ts";
@@ -15,12 +16,13 @@ import { adapt } from "../src/peft/adapt.ts";
 import type { Engine } from "../src/runtime/engine.ts";
 import { startEngine } from "../src/runtime/worker-engine.ts";
 import type { LoadedAdapter } from "../src/workbench/adapter.ts";
+import { exportAdapter } from "../src/workbench/export-adapter.ts";
 import { loadAdapter } from "../src/workbench/load-adapter.ts";
 import { mergeAdapter } from "../src/workbench/merge.ts";
 import { openModel, type OpenModel } from "../src/workbench/open-model.ts";
 import { saveAdapter } from "../src/workbench/save-adapter.ts";
 import { goldenCases, goldenFolder, notCovered, readJson } from "./golden.ts";
-import { type GoldenBatch, referenceLogits, tokenRows } from "./golden-batch.ts";
+import { type GoldenBatch, referenceLogits, tokenRows, withVirtualTokens } from "./golden-batch.ts";
 import { expectGradients, expectTraining, type GoldenTraining, lossAndGradients } from "./golden-learner.ts";
 import { LOGITS, LOSS, MERGED_WEIGHT, worstExcess } from "./tolerance.ts";
 
@@ -29,6 +31,7 @@ export interface AdapterReference {
   readonly trainable?: number;
   readonly batches: Readonly<Record<string, GoldenBatch>>;
   readonly training?: GoldenTraining;
+  readonly greedy16_no_cache?: { readonly prompt: readonly (readonly number[])[]; readonly new_tokens: readonly (readonly number[])[] };
 }
 
 /** Logits of every position, with 0 at padding as the reference stores them. */
@@ -39,7 +42,7 @@ async function logitsOf(engine: Engine, model: OpenModel, adapter: LoadedAdapter
   const hidden = forward(architecture.decoder, context, inputs);
   const graph = emit({ logits: context.linear(architecture.head.path, hidden, architecture.head.spec) }, { target: "cpu", weights: model.locate });
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder });
-  const rows = tokenRows(batch);
+  const rows = tokenRows(withVirtualTokens(batch, adapter?.method, architecture.vocabSize));
   const padded = padToBlocks(rows);
   const feeds = {
     ...decoderFeeds(architecture, padded, adapter?.method.firstPosition),
@@ -60,13 +63,15 @@ export interface AdapterCases {
   readonly configFields: readonly string[];
   /** Cases that are not taken. */
   readonly without?: readonly string[];
+  /** The adapter of a case as it is trained and its final tensors' file, where its file holds something else. */
+  readonly inTraining?: (folder: string, model: OpenModel) => Promise<{ readonly adapter: LoadedAdapter; readonly final: string } | undefined>;
 }
 
 const fieldOf = (json: unknown, path: string): unknown =>
   path.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], json);
 
 /** Declares the tests of all cases of one kind. */
-export function describeAdapterCases({ kind, weightsFile, configFields, without = [] }: AdapterCases): void {
+export function describeAdapterCases({ kind, weightsFile, configFields, without = [], inTraining = async () => undefined }: AdapterCases): void {
   let engine: Engine;
   let scratch: string;
   beforeAll(async () => {
@@ -104,7 +109,8 @@ export function describeAdapterCases({ kind, weightsFile, configFields, without 
     for (const recompute of [false, true]) {
       it(`gives the reference's loss and every gradient${recompute ? " with blocks recomputed" : ""}`, async (context) => {
         if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
-        const { model, adapter } = await open();
+        const { model, adapter: loaded } = await open();
+        const adapter = (await inTraining(folder, model))?.adapter ?? loaded;
         for (const [batchName, batch] of Object.entries(reference.batches)) {
           const { loss, gradients } = await lossAndGradients({ engine, model, adapter, recompute }, batch);
           expect(worstExcess([loss], [batch.loss], LOSS).excess, `${batchName} loss ${loss}, reference ${batch.loss}`).toBeLessThanOrEqual(1);
@@ -116,7 +122,25 @@ export function describeAdapterCases({ kind, weightsFile, configFields, without 
     if (reference.training !== undefined) {
       it("follows the reference's AdamW steps to its final weights", async (context) => {
         if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
-        await expectTraining({ engine, ...(await open()) }, reference.training!, join(folder, "final_adapter.safetensors"));
+        const { model, adapter } = await open();
+        const trained = (await inTraining(folder, model)) ?? { adapter, final: "final_adapter.safetensors" };
+        await expectTraining({ engine, model, adapter: trained.adapter }, reference.training!, join(folder, trained.final));
+        const exported = await exportAdapter(engine, trained.adapter);
+        for (const [key, { data }] of adapter.tensors)
+          expect(worstExcess(exported.tensors.get(key)!.data, data, MERGED_WEIGHT).excess, key).toBeLessThanOrEqual(1);
+      });
+    }
+
+    const greedy = reference.greedy16_no_cache;
+    if (greedy !== undefined) {
+      it("writes the reference's tokens with a cache", async (context) => {
+        if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
+        const { model, adapter } = await open();
+        const generator = await openGenerator(engine, model, adapter);
+        // Twice: the second time the prompt is in the cache already.
+        for (const time of ["first", "second"])
+          expect(await generator.generate(greedy.prompt, { maxTokens: greedy.new_tokens[0]!.length, stopTokens: [] }), time).toEqual(greedy.new_tokens);
+        await generator.close();
       });
     }
 

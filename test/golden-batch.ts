@@ -1,4 +1,5 @@
 /** Batches of the golden references as rows of tokens with positions, segments and labelled positions. */
+import { type AdaptationMethod, virtualTokensOf } from "../src/peft/method.ts";
 import { IGNORED_LABEL, type Batch } from "../src/data/batch.ts";
 
 export interface GoldenBatch {
@@ -45,4 +46,29 @@ export function referenceLogits(padded: Float32Array, paddedLength: number, batc
     logits.set(padded.subarray(from * vocabSize, (from + 1) * vocabSize), n * vocabSize);
   });
   return logits;
+}
+
+/** The batch with a method's virtual tokens in front of every row, as PEFT puts them there: seen, and never a label. */
+export function withVirtualTokens<B extends Pick<GoldenBatch, "input_ids" | "attention_mask" | "labels">>(
+  batch: B,
+  method: AdaptationMethod | undefined,
+  V: number,
+): B {
+  const ids = virtualTokensOf(method, V);
+  if (ids.length === 0) return batch;
+  const before = (rows: readonly (readonly number[])[], values: readonly number[]): number[][] => rows.map((row) => [...values, ...row]);
+  return {
+    ...batch,
+    input_ids: before(batch.input_ids, ids),
+    labels: before(
+      batch.labels,
+      ids.map(() => IGNORED_LABEL),
+    ),
+    ...(batch.attention_mask && {
+      attention_mask: before(
+        batch.attention_mask,
+        ids.map(() => 1),
+      ),
+    }),
+  };
 }

@@ -7,7 +7,7 @@ import { createLearner, type GraphLearner } from "../src/train/graph-learner.ts"
 import type { AdamW } from "../src/train/step-graph.ts";
 import type { LoadedAdapter } from "../src/workbench/adapter.ts";
 import type { OpenModel } from "../src/workbench/open-model.ts";
-import { type GoldenBatch, tokenRows } from "./golden-batch.ts";
+import { type GoldenBatch, tokenRows, withVirtualTokens } from "./golden-batch.ts";
 import { GRADIENT_OF_MAXIMUM, TRAINED_WEIGHT, TRAINING_LOSS, TRAINING_NORM, worstExcess } from "./tolerance.ts";
 
 export interface GoldenTraining {
@@ -32,7 +32,7 @@ const NO_OPTIMIZER: AdamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDec
 /** Loss and every gradient of one batch. */
 export async function lossAndGradients(setup: LearnerSetup, batch: Omit<GoldenBatch, "loss">): Promise<{ loss: number; gradients: Map<string, HostTensor> }> {
   const learner = await createLearner({ ...setup, optimizer: NO_OPTIMIZER, maxGradNorm: 0, decay: "all" });
-  const rows = tokenRows(batch);
+  const rows = tokenRows(withVirtualTokens(batch, setup.adapter.method, setup.model.architecture.vocabSize));
   const { lossSum } = await learner.accumulate(rows, 1 / rows.labelIds.length, 0);
   const gradients = await learner.gradients();
   await learner.close();
@@ -65,7 +65,9 @@ export async function expectTraining(setup: LearnerSetup, training: GoldenTraini
   });
   for (const step of training.steps) {
     if (step.step === "final") continue;
-    const batch = tokenRows(training.batches[step.step % training.batches.length]!);
+    const batch = tokenRows(
+      withVirtualTokens(training.batches[step.step % training.batches.length]!, setup.adapter.method, setup.model.architecture.vocabSize),
+    );
     const { lossSum } = await learner.accumulate(batch, 1 / batch.labelIds.length, 0);
     const { gradientNorm } = await learner.update((step as { lr: number }).lr);
     const reference = step as { loss: number; grad_norm_before_clip: number };

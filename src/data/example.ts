@@ -9,7 +9,7 @@ import type { MessagesContent, RecordContent, TrainingRecord } from "./record.ts
 
 export interface Example {
   readonly tokens: Int32Array; // [T]
-  /** The token itself where it is trained on, −100 elsewhere; the first token is predicted by nothing and never trained. */
+  /** The token itself where it is trained on, −100 elsewhere; without something in front, the first token is predicted by nothing and never trained. */
   readonly labels: Int32Array; // [T]
   /** The tokens of its control text. */
   readonly control?: Int32Array; // [U]
@@ -25,10 +25,10 @@ interface Sequence {
 
 export type TrainOn = "answers" | "all";
 
-/** The example of one record, of any length. */
-export function exampleOf(record: TrainingRecord, tokenizer: Tokenizer, trainOn: TrainOn): Example {
+/** The example of one record, of any length; `firstPredicted` where something stands in front that predicts its first token. */
+export function exampleOf(record: TrainingRecord, tokenizer: Tokenizer, trainOn: TrainOn, firstPredicted = false): Example {
   const { tokens, trained } = located(record, () => sequenceOf(record, tokenizer));
-  const labels = Int32Array.from(tokens, (token, i) => (i > 0 && (trainOn === "all" || trained[i]!) ? token : IGNORED_LABEL));
+  const labels = Int32Array.from(tokens, (token, i) => ((i > 0 || firstPredicted) && (trainOn === "all" || trained[i]!) ? token : IGNORED_LABEL));
   return { tokens: Int32Array.from(tokens), labels, source: record.source, line: record.line };
 }
 

@@ -17,6 +17,8 @@ export interface ExampleOptions {
   readonly longExamples: LongExamples;
   /** Longest control text, in tokens; without it controls are not read. */
   readonly controlLength?: number;
+  /** Tokens in front of every example, which count in no length and no sum; the last of them predicts the example's first. */
+  readonly virtualTokens?: readonly number[];
 }
 
 export interface ExampleSummary {
@@ -49,7 +51,7 @@ export interface ExampleSet {
  * @throws GiantError("data") under the policy `error`, naming the lines that are too long.
  */
 export function makeExamples(records: readonly TrainingRecord[], tokenizer: Tokenizer, options: ExampleOptions): ExampleSet {
-  const { maxLength, longExamples } = options;
+  const { maxLength, longExamples, virtualTokens = [] } = options;
   const examples: Example[] = [];
   const problems = new Problems(records[0]?.source ?? "data");
   let tooLong = 0;
@@ -64,13 +66,13 @@ export function makeExamples(records: readonly TrainingRecord[], tokenizer: Toke
       withoutAnswer++;
       return;
     }
-    examples.push(example);
+    examples.push(withInFront(example, virtualTokens));
     tokens += example.tokens.length;
     trainedTokens += trained;
     if (example.control !== undefined) controlled++;
   };
   for (const record of records) {
-    const plain = exampleOf(record, tokenizer, options.trainOn);
+    const plain = exampleOf(record, tokenizer, options.trainOn, virtualTokens.length > 0);
     const length = plain.tokens.length;
     const control = options.controlLength === undefined ? undefined : encodeControl(record, tokenizer);
     const controlTooLong = (control?.length ?? 0) > (options.controlLength ?? 0);
@@ -124,6 +126,13 @@ function windowsOf(example: Example, maxLength: number): Example[] {
 
 function slice(example: Example, start: number, end: number): Example {
   const labels = example.labels.slice(start, end);
-  labels[0] = IGNORED_LABEL;
+  if (start > 0) labels[0] = IGNORED_LABEL;
   return { ...example, tokens: example.tokens.slice(start, end), labels };
+}
+
+function withInFront(example: Example, tokens: readonly number[]): Example {
+  if (tokens.length === 0) return example;
+  const labels = new Int32Array(tokens.length + example.labels.length).fill(IGNORED_LABEL);
+  labels.set(example.labels, tokens.length);
+  return { ...example, tokens: Int32Array.from([...tokens, ...example.tokens]), labels };
 }

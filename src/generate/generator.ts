@@ -4,6 +4,7 @@ import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import { type CachedProgram, type Controls, KeyValueCache } from "./cache.ts";
 import { generationGraph } from "./generation-graph.ts";
+import { virtualTokensOf } from "../peft/method.ts";
 import type { Engine, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import { MAPPED_WEIGHTS } from "../workbench/session.ts";
@@ -50,7 +51,7 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  return new CachedGenerator({
+  const on = {
     engine,
     program,
     architecture,
@@ -58,16 +59,20 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
     adapterFeeds,
     firstPosition: adapter?.method.firstPosition ?? 0,
     controlled: adapter?.method.controlLength !== undefined,
-  });
+  };
+  return new CachedGenerator(on, virtualTokensOf(adapter?.method, architecture.vocabSize));
 }
 
 class CachedGenerator implements Generator {
   readonly #on: CachedProgram;
+  /** Virtual tokens in front of every prompt; choosers never see them. */
+  readonly #before: readonly number[];
   /** The last single text's cache: what the next prompt has in common with it need not be run again. */
   #last: KeyValueCache | undefined;
 
-  constructor(on: CachedProgram) {
+  constructor(on: CachedProgram, before: readonly number[]) {
     this.#on = on;
+    this.#before = before;
   }
 
   async generate(prompts: readonly (readonly number[])[], options: DecodeOptions): Promise<number[][]> {
@@ -76,7 +81,8 @@ class CachedGenerator implements Generator {
       "a prompt needs at least one token",
     );
     invariant(options.controls === undefined || this.#on.controlled, "only a method that reads control texts can be steered");
-    const [only] = prompts;
+    const asked = prompts.map((prompt) => [...this.#before, ...prompt]);
+    const [only] = asked;
     const reused = prompts.length === 1 ? (this.#last?.rewindTo(only!, options.controls) ?? 0) : 0;
     if (reused === 0) await this.#forget();
     const cache = this.#last ?? new KeyValueCache(this.#on, prompts.length, options.controls);
@@ -85,7 +91,7 @@ class CachedGenerator implements Generator {
       const results = await decode(
         cache,
         prompts,
-        prompts.map((prompt) => prompt.slice(reused)),
+        asked.map((tokens) => tokens.slice(reused)),
         this.#on.architecture.vocabSize,
         options,
       );

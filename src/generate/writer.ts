@@ -1,5 +1,6 @@
 /** Writes text with a model: prompt tokens in, pieces of text out while they are made. */
 import { GiantError } from "../base/errors.ts";
+import { placesTaken } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { TextStream } from "../tokenize/stream.ts";
@@ -34,7 +35,7 @@ export interface Written {
 /** A model (with an adapter, or without) that writes. */
 export interface Writer {
   readonly tokenizer: Tokenizer;
-  /** Longest text in tokens, prompt included. */
+  /** Longest text in tokens, prompt included: the model's context without the places that the adapter takes. */
   readonly contextLength: number;
   write(prompt: readonly number[], options: WriteOptions): Promise<Written>;
   close(): Promise<void>;
@@ -43,7 +44,7 @@ export interface Writer {
 /** Opens a writer; the base's weights are shared with every other program on the engine. */
 export async function openWriter(engine: Engine, model: OpenModel, tokenizer: Tokenizer, adapter?: LoadedAdapter): Promise<Writer> {
   const generator = await openGenerator(engine, model, adapter);
-  const contextLength = model.architecture.maxPositionEmbeddings;
+  const contextLength = model.architecture.maxPositionEmbeddings - placesTaken(adapter?.method);
   const stopTokens = stopTokensOf(model, tokenizer);
   return {
     tokenizer,

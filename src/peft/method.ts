@@ -13,6 +13,9 @@ export type Initial =
   | { readonly kind: "truncatedNormal"; readonly deviation: number }
   /** A copy of a parameter of the base. */
   | { readonly kind: "base"; readonly parameter: string }
+  /** Rows of a parameter of the base, by number; or as many drawn at random. */
+  | { readonly kind: "rows"; readonly parameter: string; readonly rows: readonly number[] }
+  | { readonly kind: "randomRows"; readonly parameter: string }
   /** The Euclidean norm of each output's weights; `transposed` when the base stores [in, out]. */
   | { readonly kind: "outputNorms"; readonly parameter: string; readonly transposed: boolean };
 
@@ -76,4 +79,24 @@ export interface AdaptationMethod {
   readonly firstPosition?: number;
   /** Longest control text, in tokens, that the method reads beside the tokens; absent where it reads none. */
   readonly controlLength?: number;
+  /**
+   * Tokens V, V + 1, … that stand in front of every text, whose embeddings are the method's; 0 by default. They are never
+   * predicted, and no sampler sees them.
+   */
+  readonly virtualTokens?: number;
+  /** What its folder holds, where that is not what is trained: the method of the folder, and its tensors from the trained ones. */
+  readonly exported?: {
+    readonly method: AdaptationMethod;
+    readonly tensors: (tensor: (name: string) => Tensor) => ReadonlyMap<string, Tensor>;
+  };
+}
+
+/** Places of the context that a method takes before a text. */
+export function placesTaken(method: AdaptationMethod | undefined): number {
+  return (method?.firstPosition ?? 0) + (method?.virtualTokens ?? 0);
+}
+
+/** Ids of the virtual tokens in front of a text, for a vocabulary of V. */
+export function virtualTokensOf(method: AdaptationMethod | undefined, V: number): number[] {
+  return Array.from({ length: method?.virtualTokens ?? 0 }, (_, i) => V + i);
 }

@@ -11,6 +11,10 @@ import { readBottleneckConfig } from "./bottleneck-config.ts";
 import { lora } from "./lora.ts";
 import { readLoraConfig } from "./lora-config.ts";
 import type { AdaptationMethod } from "./method.ts";
+import { prefix } from "./prefix.ts";
+import { readPrefixConfig } from "./prefix-config.ts";
+import { promptTuning } from "./prompt-tuning.ts";
+import { readPromptTuningConfig } from "./prompt-tuning-config.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -22,6 +26,8 @@ const READERS: Readonly<Record<string, Reader>> = {
   IA3: (json, where, base, inventory) => ia3(readIa3Config(json, where), inventory, base),
   LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
   [CONTROL_TYPE]: (json, where, base, inventory) => control(readControlConfig(json, where), base, inventory),
+  PREFIX_TUNING: (json, where, base, inventory) => prefix(readPrefixConfig(json, where, base), inventory, base),
+  PROMPT_TUNING: (json, where, base, inventory) => promptTuning(readPromptTuningConfig(json, where, base), inventory, base),
 };
 
 /**

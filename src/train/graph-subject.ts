@@ -8,6 +8,7 @@ import { USUAL_MACHINE } from "../plan/machine.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { type LoadedAdapter, newAdapter } from "../workbench/adapter.ts";
+import { exportAdapter } from "../workbench/export-adapter.ts";
 import type { OpenModel } from "../workbench/open-model.ts";
 import { stopTokensOf } from "../workbench/open-tokenizer.ts";
 import type { EpochPlan } from "./batch-source.ts";
@@ -70,7 +71,7 @@ export function graphSubject(parts: SubjectParts): RunSubject {
       return learner;
     },
     async answer(prompts, maxTokens) {
-      const generator = await openGenerator(engine, model, await current());
+      const generator = await openGenerator(engine, model, await exportAdapter(engine, await current()));
       try {
         const asked = prompts.map((prompt) => questions.get(prompt)!);
         const stopTokens = stopTokensOf(model, tokenizer);
@@ -85,7 +86,7 @@ export function graphSubject(parts: SubjectParts): RunSubject {
         await generator.close();
       }
     },
-    writeResult: async (folder) => write(folder, await current()),
+    writeResult: async (folder) => write(folder, await exportAdapter(engine, await current())),
     async close() {
       await learner?.close();
       await engine.close();
@@ -107,7 +108,14 @@ function planOf({ model, method, learning, questions, controls, sizes, lighter }
     packs: learning.packWeights ?? false,
     dropout: learning.dropout ?? false,
     maxGradNorm: learning.maxGradNorm,
-    ...(questions.size > 0 && { answers: { rows: questions.size, promptTokens, newTokens: sampleTokens, controlTokens: longestOf(controls ?? new Map()) } }),
+    ...(questions.size > 0 && {
+      answers: {
+        rows: questions.size,
+        promptTokens: promptTokens + (method.virtualTokens ?? 0),
+        newTokens: sampleTokens,
+        controlTokens: longestOf(controls ?? new Map()),
+      },
+    }),
   };
   const { microStep, step } = forecaster.seconds(setting, USUAL_MACHINE);
   return { memory: planMemory(forecaster, setting, lighter), updateShare: step / (setting.accumulation * microStep) - 1 };

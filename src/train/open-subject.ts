@@ -10,7 +10,7 @@ import { fingerprintText } from "../io/fingerprint.ts";
 import { loadRecords, type LoadedRecords } from "../io/records.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS } from "../peft/lora-config.ts";
-import type { AdaptationMethod } from "../peft/method.ts";
+import { type AdaptationMethod, placesTaken, virtualTokensOf } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
@@ -67,22 +67,22 @@ async function readData(options: TuneOptions, model: OpenModel, tokenizer: Token
   const split = splitRecords(loaded.records, wanted.kind === "fraction" ? wanted.fraction : 0, options.seed);
   const other = wanted.kind === "file" ? await load(wanted.path) : undefined;
   const records = other?.records ?? split.validation;
-  // The control's places come before the tokens' in the same context.
-  const context = model.architecture.maxPositionEmbeddings - (method.controlLength ?? 0);
+  // Places before the text's own lie in the same context: virtual tokens, and a control's.
+  const { maxPositionEmbeddings, vocabSize } = model.architecture;
+  const taken = placesTaken(method) + (method.controlLength ?? 0);
+  const context = maxPositionEmbeddings - taken;
   if (context < 2) {
-    throw new GiantError(
-      "usage",
-      `--control-length ${method.controlLength} leaves no room in the model's context of ${model.architecture.maxPositionEmbeddings} tokens`,
-      {
-        hint: "Choose a shorter one.",
-      },
-    );
+    const [what, flag] = method.controlLength === undefined ? ["virtual tokens", "--num-virtual-tokens"] : ["places of a control", "--control-length"];
+    throw new GiantError("usage", `${taken} ${what} leave no room for text: the model's context is ${maxPositionEmbeddings} tokens`, {
+      hint: `Choose fewer by ${flag}.`,
+    });
   }
   const maxLength = Math.min(options.maxLength ?? USUAL_LENGTH, context);
   const exampleOptions = {
     maxLength,
     trainOn: options.trainOn,
     longExamples: options.longExamples,
+    virtualTokens: virtualTokensOf(method, vocabSize),
     ...(method.controlLength !== undefined && { controlLength: method.controlLength }),
   };
   const train = makeExamples(split.train, tokenizer, exampleOptions);
@@ -91,7 +91,7 @@ async function readData(options: TuneOptions, model: OpenModel, tokenizer: Token
   const warnings = controlWarnings(loaded, train, method);
   if (options.maxLength !== undefined && options.maxLength > context)
     warnings.push({
-      message: `sequences are at most ${context} tokens long, the model's context${method.controlLength === undefined ? "" : " without the control's places"}; --max-length asked for ${options.maxLength}`,
+      message: `sequences are at most ${context} tokens long, the model's context${taken > 0 ? ` without the ${taken} places that the method takes` : ""}; --max-length asked for ${options.maxLength}`,
     });
   if (wanted.kind === "fraction" && set.examples.length === 0) {
     warnings.push({
@@ -145,12 +145,13 @@ function joinSubject(
   fingerprints: Readonly<Record<string, string>>,
 ): RunSubject {
   const { batchSize, packing, seed, recompute, packWeights, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm } = options;
-  const batchOptions: BatchOptions = { batchSize, maxLength: data.maxLength, packing, bucket: BUCKET, seed };
+  const rowLength = data.maxLength + (method.virtualTokens ?? 0);
+  const batchOptions: BatchOptions = { batchSize, maxLength: rowLength, packing, bucket: BUCKET, seed };
   const padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
   const { examples } = data.train;
   const { held } = data;
   const whole = method.layout === undefined;
-  const room = model.architecture.maxPositionEmbeddings - (method.controlLength ?? 0) - options.sampleTokens;
+  const room = model.architecture.maxPositionEmbeddings - placesTaken(method) - (method.controlLength ?? 0) - options.sampleTokens;
   const asked = questionsOf(held?.records ?? data.loaded.records, tokenizer, room, options.samples);
   return graphSubject({
     engine,
@@ -171,7 +172,7 @@ function joinSubject(
       recompute,
       packWeights,
       // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
-      longestRow: packing ? data.maxLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
+      longestRow: packing ? rowLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
       dropout: !whole && options.loraDropout > 0,
     },
     train: {

@@ -30,10 +30,11 @@ export function plannedMethod(name: MethodName, rank: number, base: MethodBase):
 
 /** The setting of a run with full rows; questions are taken to be half as long as rows. */
 export function settingOf(method: AdaptationMethod, sizes: RunSizes): RunSetting {
-  const { batchSize: rows, maxLength: length, samples, sampleTokens } = sizes;
+  const { batchSize: rows, maxLength, samples, sampleTokens } = sizes;
+  const length = maxLength + (method.virtualTokens ?? 0);
   // The label of a place is the next token, so the last place of a row has none.
   const controls = method.controlLength ?? 0;
-  const batch: BatchSize = { rows, length, controls, labels: rows * Math.max(1, Math.min(length - 1, Math.round(length * sizes.labelled))) };
+  const batch: BatchSize = { rows, length, controls, labels: rows * Math.max(1, Math.min(length - 1, Math.round(maxLength * sizes.labelled))) };
   return {
     method,
     batch,

@@ -33,6 +33,13 @@ async function initialValues({ shape, initial }: AdapterTensor, name: string, mo
       return Float32Array.from({ length: size }, () => nearNormal(random) * initial.deviation);
     case "base":
       return model.read(initial.parameter);
+    case "rows":
+    case "randomRows": {
+      const table = await model.read(initial.parameter);
+      const [count = 0, width = 1] = shape;
+      const rows = initial.kind === "rows" ? initial.rows : Array.from({ length: count }, () => random.integer(table.length / width));
+      return Float32Array.from({ length: size }, (_, i) => table[rows[Math.floor(i / width)]! * width + (i % width)]!);
+    }
     case "outputNorms": {
       const weight = await model.read(initial.parameter);
       const inputs = weight.length / size;

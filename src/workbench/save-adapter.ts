@@ -1,5 +1,6 @@
 /** Writes an adapter folder that the method's own library reads, with the base's fingerprints beside it; a fully tuned model as a model folder. */
 import { basename, join, resolve } from "node:path";
+import { invariant } from "../base/errors.ts";
 import { replaceFolderAtomic, writeFileAtomic } from "../io/atomic.ts";
 import { writeSafetensors } from "../io/safetensors-writer.ts";
 import type { AdapterLayout } from "../peft/method.ts";
@@ -13,6 +14,7 @@ import type { OpenModel } from "./open-model.ts";
 export async function saveAdapter(folder: string, adapter: LoadedAdapter, model: OpenModel): Promise<void> {
   const { method } = adapter;
   const { layout } = method;
+  invariant(method.exported === undefined, `a ${method.name} adapter is exported before it is saved`);
   if (layout === undefined) {
     await writeModelFolder(folder, model, (name) => adapter.tensors.get(name)?.data as Float32Array | undefined);
     return;

@@ -8,12 +8,15 @@ import { full } from "../../peft/full.ts";
 import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
 import type { AdaptationMethod } from "../../peft/method.ts";
+import { prefixInTraining } from "../../peft/prefix.ts";
+import { promptTuning } from "../../peft/prompt-tuning.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
 import { controlConfigOf } from "./control-options.ts";
 import { ia3ConfigOf } from "./ia3-options.ts";
 import { bottleneckConfigOf } from "./bottleneck-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
+import { prefixConfigOf, promptConfigOf } from "./prefix-options.ts";
 
 /** The model a method is bound to; its weights need not be there. */
 export interface MethodBase {
@@ -30,7 +33,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "houlsby", "pfeiffer", "parallel", "ia3", "control", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "houlsby", "pfeiffer", "parallel", "prefix", "prompt", "ia3", "control", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -57,6 +60,17 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
   houlsby: bottleneckMethod(HOULSBY, "narrow layers behind attention and MLP (Houlsby's adapters)"),
   pfeiffer: bottleneckMethod(PFEIFFER, "narrow layers behind the MLP (Pfeiffer's adapters)"),
   parallel: bottleneckMethod(PARALLEL, "narrow layers beside the MLP (parallel adapters)"),
+  prefix: {
+    summary: "keys and values in front of every layer's (prefix tuning)",
+    learningRate: 1e-2, // PEFT's examples; few tensors far from the loss need large steps.
+    make: (options, { architecture, inventory }) => prefixInTraining(prefixConfigOf(options), inventory, architecture),
+  },
+  prompt: {
+    summary: "embeddings in front of every text (prompt tuning)",
+    learningRate: 3e-2, // PEFT's examples with AdamW; the paper's 0.3 is Adafactor's, which scales steps by the parameter.
+    make: (options, { architecture, inventory }, tokenizer) =>
+      promptTuning(promptConfigOf(options), inventory, architecture, tokenizer?.encode(options.promptTuningInitText ?? "", { addSpecialTokens: true })),
+  },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
 
