@@ -102,7 +102,7 @@ async function measure(scenario: ForecastScenario): Promise<string> {
   );
   const after = await ask<MachineFigures>("machine", values.threads);
   await rm(output, { recursive: true, force: true });
-  const forecaster = new RunForecaster(architecture, () => dtype);
+  const forecaster = new RunForecaster(architecture, () => ({ location: "weights", offset: 0, bytes: 0, storage: dtype }));
   const sizes = {
     batchSize: batch,
     maxLength: length,

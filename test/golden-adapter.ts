@@ -61,6 +61,8 @@ export interface AdapterCases {
   readonly weightsFile: string;
   /** Fields of adapter_config.json that must be written as they were read; a path such as "config.scaling" goes deeper. */
   readonly configFields: readonly string[];
+  /** The base's folder, where it is not the one that the case names among the golden models. */
+  readonly base?: (folder: string) => string;
   /** Cases that are not taken. */
   readonly without?: readonly string[];
   /** The adapter of a case as it is trained and its final tensors' file, where its file holds something else. */
@@ -71,12 +73,12 @@ const fieldOf = (json: unknown, path: string): unknown =>
   path.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], json);
 
 /** Declares the tests of all cases of one kind. */
-export function describeAdapterCases({ kind, weightsFile, configFields, without = [], inTraining = async () => undefined }: AdapterCases): void {
+export function describeAdapterCases({ kind, weightsFile, configFields, base, without = [], inTraining = async () => undefined }: AdapterCases): void {
   let engine: Engine;
   let scratch: string;
   beforeAll(async () => {
     engine = await startEngine({ device: "cpu", threads: 2 });
-    scratch = await mkdtemp(join(tmpdir(), `mini-giants-${kind}-`));
+    scratch = await mkdtemp(join(tmpdir(), `mini-giants-${kind.replaceAll(/\W/g, "-")}-`));
   });
   afterAll(async () => {
     await engine.close();
@@ -85,7 +87,7 @@ export function describeAdapterCases({ kind, weightsFile, configFields, without 
 
   describe.each(goldenCases(kind).filter(({ name }) => !without.includes(name)))(`${kind}/$name`, ({ name, folder }) => {
     const reference = readJson<AdapterReference>(folder, "reference.json");
-    const baseFolder = join(goldenFolder(), reference.base_model);
+    const baseFolder = base?.(folder) ?? join(goldenFolder(), reference.base_model);
     const missing = notCovered(baseFolder);
     const open = async (): Promise<{ model: OpenModel; adapter: LoadedAdapter }> => {
       const model = await openModel(baseFolder);

@@ -9,9 +9,10 @@ import { codeOf, importsOf, piecesOf } from "./source-scan.ts";
 const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   base: [],
   chart: ["base"],
+  quantize: ["base"],
   core: ["base"],
   nn: ["base", "core"],
-  onnx: ["base", "core"],
+  onnx: ["base", "core", "quantize"],
   tokenize: ["base"],
   models: ["base", "core", "nn"],
   peft: ["base", "core", "nn"],
@@ -19,9 +20,9 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   plan: ["base", "core", "nn", "onnx", "models", "peft"],
   io: ["base", "data"],
   runtime: ["base", "core", "onnx", "plan", "io"],
-  workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "io", "runtime"],
+  workbench: ["base", "core", "nn", "onnx", "quantize", "tokenize", "models", "peft", "io", "runtime"],
   generate: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
-  train: ["base", "chart", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "plan", "io", "runtime", "workbench", "generate"],
+  train: ["base", "chart", "core", "nn", "onnx", "quantize", "tokenize", "models", "peft", "data", "plan", "io", "runtime", "workbench", "generate"],
   demo: ["io", "train"],
   cli: ["base", "chart", "plan", "io", "runtime", "workbench", "generate", "train", "demo"],
 };
@@ -41,7 +42,7 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms that run anywhere, a browser included, and cannot fail for outside reasons. */
-const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "chart", "plan"]);
+const PURE = new Set(["base", "core", "quantize", "nn", "onnx", "tokenize", "models", "peft", "data", "chart", "plan"]);
 
 const OUTSIDE = /(?<!\.)\b(?:fetch|process)\b(?!\s*:)|\bDate\.now\b|\bMath\.random\b/;
 

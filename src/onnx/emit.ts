@@ -3,7 +3,7 @@ import { invariant } from "../base/errors.ts";
 import type { Dtype } from "../core/dtype.ts";
 import { type OperatorName, type Operators, type Tensor, topologicalOrder } from "../core/tensor.ts";
 import { emitRules, type EmitRule } from "./emit-rules.ts";
-import { Emitter, int, type Target, type WeightLocation } from "./emitter.ts";
+import { Emitter, int, type Target, type WeightLocation, type Nf4Location } from "./emitter.ts";
 import { arrange } from "./arrange.ts";
 import { fuseProducts } from "./fuse.ts";
 import { elementTypeOf, type OnnxElementType, type OnnxModel, type OnnxValue } from "./model.ts";
@@ -33,7 +33,10 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const fused = fuseProducts(order, Object.values(outputs));
   const names = new Map<Tensor, string>();
   const halves = new Map<Tensor, OnnxElementType>();
+  const packed = new Map<Tensor, { readonly name: string; readonly at: Nf4Location }>();
   const nameOf = (tensor: Tensor): string => {
+    const weight = packed.get(tensor);
+    if (weight !== undefined) return emitter.nf4(weight.name, tensor.shape, weight.at);
     const name = names.get(tensor);
     invariant(name !== undefined, `${tensor.op} is used before it is written`);
     return halves.has(tensor) ? emitter.widened(name, tensor.shape) : name;
@@ -47,6 +50,10 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
       const { name, shape } = tensor.attributes as Operators["parameter"];
       invariant(options.weights !== undefined, `no weights are given for parameter ${name}`);
       const location = options.weights(name);
+      if (location.nf4 !== undefined) {
+        packed.set(tensor, { name, at: location.nf4 });
+        continue;
+      }
       names.set(tensor, emitter.weight(name, shape, location));
       if (location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
     } else if (tensor.op === "gather" && halves.has(tensor.inputs[0]!)) {

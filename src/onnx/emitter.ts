@@ -2,18 +2,35 @@
 import { invariant } from "../base/errors.ts";
 import type { HostTensor, StorageDtype } from "../core/dtype.ts";
 import { type Dim, numeric, parts, sameShape, type Shape, terms } from "../core/shape.ts";
+import { DYNAMIC_MAP } from "../quantize/double-quantization.ts";
+import { NF4_PAIRS } from "../quantize/nf4.ts";
 import type { OnnxAttribute, OnnxElementType, OnnxNode, OnnxTensor, OnnxValue } from "./model.ts";
 import { elementTypeOf } from "./model.ts";
 
 /** Which operators the file may use: fused ones where the device has them, plain ones elsewhere. */
 export type Target = "cpu" | "webgpu" | "cuda";
 
-/** Where a frozen weight's bytes lie: a file relative to the weights folder. */
-export interface WeightLocation {
+/** Bytes of a file that is named relative to the weights folder. */
+export interface FileBytes {
   readonly location: string;
   readonly offset: number;
   readonly bytes: number;
+}
+
+/** Where a weight in four bits lies: codes, two a byte, and a magnitude for each block of weights. */
+export interface Nf4Location {
+  readonly codes: FileBytes;
+  /** Weights that share a magnitude. */
+  readonly blockSize: number;
+  /** As float32, or in eight bits with a float32 for each block of `nestedBlockSize` of them. */
+  readonly absmax: FileBytes | { readonly codes: FileBytes; readonly nested: FileBytes; readonly nestedBlockSize: number; readonly offset: number };
+}
+
+/** Where a frozen weight's bytes lie. */
+export interface WeightLocation extends FileBytes {
   readonly storage: StorageDtype;
+  /** Present where it lies in four bits; then the other fields mean nothing. */
+  readonly nf4?: Nf4Location;
 }
 
 export type Attributes = Readonly<Record<string, OnnxAttribute>>;
@@ -118,12 +135,67 @@ export class Emitter {
 
   /** A frozen weight as it lies in its file. */
   weight(name: string, shape: Shape, at: WeightLocation): string {
+    const dims = shape.map((dim) => numeric(dim, `a dimension of ${name}`));
+    return this.#external(name, elementTypeOf(at.storage), dims, at);
+  }
+
+  #external(name: string, type: OnnxElementType, dims: readonly number[], { location, offset, bytes }: FileBytes): string {
     return this.once(`weight ${name}`, () => {
-      const dims = shape.map((dim) => numeric(dim, `a dimension of ${name}`));
-      const content = { kind: "external", location: at.location, offset: at.offset, length: at.bytes } as const;
-      this.initializers.push({ name, type: elementTypeOf(at.storage), dims, content });
+      this.initializers.push({ name, type, dims, content: { kind: "external", location, offset, length: bytes } });
       return name;
     });
+  }
+
+  /**
+   * A weight in four bits as float32, q_c · s_b, made anew at each call: a shared one would stay in memory from first to
+   * last use, and all of them together are the whole model in float32.
+   */
+  nf4(name: string, shape: Shape, { codes, blockSize, absmax }: Nf4Location): string {
+    const dims = shape.map((dim) => numeric(dim, `a dimension of ${name}`));
+    const size = dims.reduce((a, b) => a * b, 1);
+    const [bytes, blocks] = [Math.ceil(size / 2), Math.ceil(size / blockSize)];
+    // Both codes of a byte come from one row of a table.
+    const table = this.once("nf4 pairs", () => this.constant({ dtype: "float32", shape: [256, 2], data: NF4_PAIRS }));
+    const pairs = this.#looked(this.#external(`${name}.codes`, "uint8", [bytes], codes), table, [bytes], [bytes, 2]);
+    const scales = this.#magnitudes(name, blocks, absmax); // [blocks, 1]
+    const whole = size % blockSize === 0;
+    // A short last block, or half a byte, is cut off.
+    const values = whole ? this.#fresh("Reshape", [pairs, this.int64([blocks, blockSize])], [blocks, blockSize]) : this.#first(pairs, 2 * bytes, size);
+    const factors = whole
+      ? scales
+      : this.#first(this.#fresh("Expand", [scales, this.int64([blocks, blockSize])], [blocks, blockSize]), blocks * blockSize, size);
+    const product = this.#fresh("Mul", [values, factors], whole ? [blocks, blockSize] : [size]);
+    return this.#fresh("Reshape", [product, this.int64(dims)], dims);
+  }
+
+  /** Magnitudes of blocks as float32, [blocks, 1]. */
+  #magnitudes(name: string, blocks: number, at: Nf4Location["absmax"]): string {
+    if (!("nested" in at)) return this.#external(`${name}.absmax`, "float32", [blocks, 1], at);
+    const groups = Math.ceil(blocks / at.nestedBlockSize);
+    const map = this.once("nf4 dynamic map", () => this.constant({ dtype: "float32", shape: [256], data: DYNAMIC_MAP as Float32Array }));
+    const values = this.#looked(this.#external(`${name}.absmax`, "uint8", [blocks], at.codes), map, [blocks], [blocks]);
+    const nested = this.#external(`${name}.nested_absmax`, "float32", [groups, 1], at.nested);
+    const all = this.#fresh("Expand", [nested, this.int64([groups, at.nestedBlockSize])], [groups, at.nestedBlockSize]);
+    const product = this.#fresh("Mul", [values, this.#first(all, groups * at.nestedBlockSize, blocks)], [blocks]);
+    const sum = this.#fresh("Add", [product, this.scalar(at.offset)], [blocks]);
+    return this.#fresh("Reshape", [sum, this.int64([blocks, 1])], [blocks, 1]);
+  }
+
+  /** Rows of a table at byte codes. */
+  #looked(codes: string, table: string, from: Shape, to: Shape): string {
+    const index = this.step(this.#add("Cast", [codes], { to: int(6) }), "int32", from); // Gather takes no bytes
+    return this.step(this.#add("Gather", [table, index], { axis: int(0) }), "float32", to);
+  }
+
+  /** The first elements of all of a tensor, as a vector. */
+  #first(x: string, size: number, count: number): string {
+    const flat = this.#fresh("Reshape", [x, this.int64([size])], [size]);
+    return count === size ? flat : this.#fresh("Slice", [flat, this.int64([0]), this.int64([count])], [count]);
+  }
+
+  /** A float32 node that no other shares. */
+  #fresh(operator: string, inputs: readonly string[], dims: Shape): string {
+    return this.step(this.#add(operator, inputs, {}), "float32", dims);
   }
 
   /** A vector of int64 that holds a shape at run time. */

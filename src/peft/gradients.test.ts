@@ -9,7 +9,8 @@ import { floats, integers } from "../core/dtype.ts";
 import { interpret, type Values } from "../core/interpret.ts";
 import { type Tensor, topologicalOrder } from "../core/tensor.ts";
 import { controlFeeds } from "../models/control-feeds.ts";
-import { decoderFeeds } from "../models/feeds.ts";
+import { decoderFeeds, padToBlocks } from "../models/feeds.ts";
+import { virtualTokensOf } from "./method.ts";
 import { gradientOf, stepGraph } from "../train/step-graph.ts";
 
 const QUERY_BLOCKS = 2;
@@ -32,10 +33,10 @@ describe.each(families.map((names) => ({ names, golden: names.golden })))("$gold
     const method = methodCases[name]!.make(base, names);
     const graph = stepGraph(architecture, method, { queryBlocks: QUERY_BLOCKS });
     const random = Random.named(3, golden);
-    const texts = [6, 4].map((length, i) => [
-      { tokens: randomTokens(random, length, architecture.vocabSize), unlabelled: i, control: randomTokens(random, 3 - i, architecture.vocabSize) },
-    ]);
-    const batch = rowsOf(texts, { length: 6 });
+    const before = virtualTokensOf(method, architecture.vocabSize);
+    const textOf = (length: number): number[] => randomTokens(random, length, architecture.vocabSize);
+    const texts = [6, 4].map((length, i) => [{ tokens: [...before, ...textOf(length)], unlabelled: before.length + i, control: textOf(3 - i) }]);
+    const batch = padToBlocks(rowsOf(texts), QUERY_BLOCKS);
     const feeds: Record<string, Values | ReturnType<typeof floats>> = {
       ...decoderFeeds(architecture, batch, method.firstPosition),
       ...controlFeeds(architecture, batch, batch.control),

@@ -99,7 +99,7 @@ function planOf({ model, method, learning, questions, controls, sizes, lighter }
   const longestOf = (texts: ReadonlyMap<SamplePrompt, readonly number[]>): number =>
     [...texts.values()].reduce((most, tokens) => Math.max(most, tokens.length), 0);
   const promptTokens = Math.max(1, longestOf(questions));
-  const forecaster = new RunForecaster(model.architecture, (parameter) => model.locate(parameter).storage);
+  const forecaster = new RunForecaster(model.architecture, model.locate);
   const setting = {
     method,
     ...batches,

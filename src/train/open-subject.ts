@@ -18,7 +18,8 @@ import { fingerprintsOf } from "../workbench/fingerprints.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { saveAdapter } from "../workbench/save-adapter.ts";
-import type { DataSummary } from "./events.ts";
+import { openQuantized, quantizedFolder } from "../workbench/quantize-model.ts";
+import type { DataSummary, TrainEvent } from "./events.ts";
 import { BUCKET, batchesOf, graphSubject, largestOf } from "./graph-subject.ts";
 import { tuningMethod } from "./methods/tuning-methods.ts";
 import type { TuneOptions } from "./tune-options.ts";
@@ -28,9 +29,13 @@ import type { SamplePrompt, RunSubject } from "./run-subject.ts";
 /** Longest sequence when none is named, in tokens. */
 const USUAL_LENGTH = 512;
 
+/** Milliseconds between words about work that takes long. */
+const TOLD_EVERY_MS = 500;
+
 /** Opens everything but the weights; closes again what was opened when something does not fit. */
-export async function openSubject(options: TuneOptions): Promise<RunSubject> {
-  const model = await openModel(options.model);
+export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEvent, RunSubject> {
+  const stored = await openModel(options.model);
+  const model = options.method === "qlora" ? yield* quantizedBase(stored, options) : stored;
   const tokenizer = openTokenizer(model);
   const method = tuningMethod(options.method).make(options, model, tokenizer);
   // The engine starts in a thread of its own while the data is read.
@@ -45,6 +50,28 @@ export async function openSubject(options: TuneOptions): Promise<RunSubject> {
       () => undefined,
     );
     throw error;
+  }
+}
+
+/** The base in four bits; quantising it says how far it is. */
+async function* quantizedBase(
+  model: OpenModel,
+  { quantizedCache, quantBlockSize: blockSize, doubleQuant }: TuneOptions,
+): AsyncGenerator<TrainEvent, OpenModel> {
+  const stopping = new AbortController();
+  let [done, ended] = [0, false];
+  const options = { blockSize, doubleQuant, signal: stopping.signal, onProgress: (part: number) => (done = part) };
+  const opening = openQuantized(model, quantizedCache ?? quantizedFolder(model, options), options).finally(() => (ended = true));
+  opening.catch(() => undefined); // Heard below.
+  try {
+    for (;;) {
+      await Promise.race([opening, new Promise((resolve) => setTimeout(resolve, TOLD_EVERY_MS).unref())]);
+      if (ended) return await opening;
+      yield { type: "preparing", work: "quantising the base to 4 bits", done };
+    }
+  } finally {
+    stopping.abort();
+    await opening.catch(() => undefined);
   }
 }
 

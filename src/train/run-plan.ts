@@ -6,6 +6,8 @@ import { generationGraph } from "../generate/generation-graph.ts";
 import { loadRecords } from "../io/records.ts";
 import { emit } from "../onnx/emit.ts";
 import { type InferenceCost, inferenceCost, WEIGHT_FORMATS } from "../plan/inference-cost.ts";
+import type { WeightLocation } from "../onnx/emitter.ts";
+import { NESTED_BLOCK_SIZE } from "../quantize/double-quantization.ts";
 import type { MachineFigures } from "../plan/machine.ts";
 import type { MemoryForecast } from "../plan/memory-parts.ts";
 import type { ModelOutline } from "../workbench/model-outline.ts";
@@ -60,26 +62,39 @@ export interface MethodRow {
 
 const MOST_ROWS = 4096;
 
+/** Bytes of a weight that need not be there. */
+const NOWHERE = { location: "weights", offset: 0, bytes: 0 };
+
+/** Four bits as `tune` makes them by default. */
+const NF4 = { codes: NOWHERE, blockSize: 64, absmax: { codes: NOWHERE, nested: NOWHERE, nestedBlockSize: NESTED_BLOCK_SIZE, offset: 0 } };
+
 /** Plans runs of one model on one machine. */
 export class RunPlanner {
   readonly #outline: ModelOutline;
   readonly #machine: MachineFigures;
   readonly #availableBytes: number;
-  readonly #forecaster: RunForecaster;
+  readonly #stored: RunForecaster;
+  /** Over the base in four bits. */
+  readonly #packed: RunForecaster;
   readonly #methods: Map<string, RunSetting["method"]> = new Map();
 
   constructor(outline: ModelOutline, machine: MachineFigures, availableBytes: number) {
     this.#outline = outline;
     this.#machine = machine;
     this.#availableBytes = availableBytes;
-    this.#forecaster = new RunForecaster(outline.architecture, outline.storage);
+    const location = (parameter: string): WeightLocation => ({ ...NOWHERE, storage: outline.storage(parameter) });
+    const linears = new Set(outline.inventory.linears.map(({ path }) => `${path}.weight`));
+    this.#stored = new RunForecaster(outline.architecture, location);
+    this.#packed = new RunForecaster(outline.architecture, (parameter) =>
+      linears.has(parameter) ? { ...location(parameter), nf4: NF4 } : location(parameter),
+    );
   }
 
   run(request: PlanRequest): RunPlan {
     const setting = this.#setting(request);
-    const memory = this.#forecaster.memory(setting);
-    const { step, tokensPerSecond } = this.#forecaster.seconds(setting, this.#machine);
-    const fits = (changes: Partial<PlanRequest>): boolean => this.#fits(this.#forecaster.memory(this.#setting({ ...request, ...changes })));
+    const memory = this.#memory(request);
+    const { step, tokensPerSecond } = this.#forecaster(request).seconds(setting, this.#machine);
+    const fits = (changes: Partial<PlanRequest>): boolean => this.#fits(this.#memory({ ...request, ...changes }));
     const longest = Math.floor(this.#outline.architecture.maxPositionEmbeddings / BUCKET);
     return {
       method: request.method,
@@ -97,9 +112,9 @@ export class RunPlanner {
   methods(request: PlanRequest, names: readonly MethodName[]): MethodRow[] {
     return names.flatMap((method) =>
       [false, true].map((recompute) => {
-        const setting = this.#setting({ ...request, method, recompute });
-        const { peakBytes } = this.#forecaster.memory(setting);
-        const { tokensPerSecond } = this.#forecaster.seconds(setting, this.#machine);
+        const one = { ...request, method, recompute };
+        const { peakBytes } = this.#memory(one);
+        const { tokensPerSecond } = this.#forecaster(one).seconds(this.#setting(one), this.#machine);
         return { name: recompute ? `${method} + recompute` : method, peakBytes, fits: peakBytes <= this.#availableBytes, tokensPerSecond };
       }),
     );
@@ -116,7 +131,7 @@ export class RunPlanner {
     const records = await loadRecords(file);
     const { examples, summary } = makeExamples(records.records, openTokenizer(model), { maxLength: request.maxLength, trainOn, longExamples: "truncate" });
     const plans = planEpoch(examples, { batchSize: request.batchSize, maxLength: request.maxLength, packing, bucket: BUCKET, seed: 0 }, 0);
-    const { microStep, step } = this.#forecaster.seconds(this.#setting(request), this.#machine);
+    const { microStep, step } = this.#forecaster(request).seconds(this.#setting(request), this.#machine);
     const perToken = microStep / (request.batchSize * request.maxLength);
     const update = step - request.gradientAccumulation * microStep;
     const steps = Math.ceil((plans.length / request.gradientAccumulation) * epochs);
@@ -139,6 +154,14 @@ export class RunPlanner {
     const setting = { fp32: stored("F32"), fp16: stored("F16"), weights: inventory.parameters.values(), vocabulary: architecture.vocabSize, context };
     const weights = [...setting.weights];
     return WEIGHT_FORMATS.map((format) => inferenceCost({ ...setting, weights }, format, this.#machine));
+  }
+
+  #memory(request: PlanRequest): MemoryForecast {
+    return this.#forecaster(request).memory(this.#setting(request));
+  }
+
+  #forecaster({ method }: PlanRequest): RunForecaster {
+    return method === "qlora" ? this.#packed : this.#stored;
   }
 
   #fits({ peakBytes }: MemoryForecast): boolean {

@@ -49,7 +49,8 @@ const SIZES: RunSizes = {
 describe.each(Object.keys(CONFIGS))("forecasts of %s", (family) => {
   const architecture = describeModel(CONFIGS[family]!, "config.json");
   const inventory = takeInventory(architecture);
-  const stored = (storage: StorageDtype): RunForecaster => new RunForecaster(architecture, () => storage);
+  const stored = (storage: StorageDtype): RunForecaster =>
+    new RunForecaster(architecture, () => ({ location: "weights", offset: 0, bytes: 0, storage: storage }));
   const forecaster = stored("F32");
   const setting = (sizes: Partial<RunSizes> = {}, method: MethodName = "lora", rank = 8): RunSetting =>
     settingOf(plannedMethod(method, rank, { architecture, inventory }), { ...SIZES, ...sizes });

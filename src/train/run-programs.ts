@@ -1,5 +1,4 @@
 /** The programs of a run as graphs, without opening anything: what forecasts of memory and time walk through. */
-import type { StorageDtype } from "../core/dtype.ts";
 import type { Bindings } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { generationGraph } from "../generate/generation-graph.ts";
@@ -68,10 +67,10 @@ export class RunForecaster {
   readonly #walks: Map<OnnxModel, Map<string, ProgramMemory>> = new Map();
   readonly #methods: Map<AdaptationMethod, number> = new Map();
 
-  /** @param storage the element type of each frozen weight. */
-  constructor(architecture: Architecture, storage: (parameter: string) => StorageDtype) {
+  /** @param weights where each frozen weight lies; its element type is all that counts. */
+  constructor(architecture: Architecture, weights: (parameter: string) => WeightLocation) {
     this.#architecture = architecture;
-    this.#weights = (parameter) => ({ location: "weights", offset: 0, bytes: 0, storage: storage(parameter) });
+    this.#weights = weights;
   }
 
   memory(setting: RunSetting): MemoryForecast {

@@ -1,5 +1,6 @@
 /** The options of a tuning run: the one source of its flags, recipe keys, help and defaults. */
 import { resolve } from "node:path";
+import { GiantError } from "../base/errors.ts";
 import { resolveOptions, type OptionTable } from "../base/options.ts";
 import { METHOD_OPTIONS, type MethodOptions } from "./methods/method-options.ts";
 import { METHOD_NAMES, type MethodName, tuningMethod } from "./methods/tuning-methods.ts";
@@ -88,14 +89,24 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
 export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): TuneOptions {
   const options = resolveOptions(TUNE_OPTIONS, ...layers);
   const learningRate = layers.findLast((layer) => layer.learningRate !== undefined)?.learningRate ?? tuningMethod(options.method).learningRate;
+  // Who chooses four bits is short of memory.
+  const recompute = layers.findLast((layer) => layer.recompute !== undefined)?.recompute ?? options.method === "qlora";
+  if (options.method === "qlora" && options.quantBlockSize % 2 !== 0) {
+    throw new GiantError("usage", `--quant-block-size: ${options.quantBlockSize} is not an even number`, { hint: "Two codes share a byte: take 64." });
+  }
+  if (options.method === "qlora" && options.device !== "auto" && options.device !== "cpu") {
+    throw new GiantError("usage", `--device ${options.device}: a base in four bits is computed on the CPU only`, {
+      hint: "Leave --device out, or tune by --method lora.",
+    });
+  }
   checkCourse(options, validationOf(options).kind !== "none");
-  return { ...options, learningRate, ...absolutePaths(options) };
+  return { ...options, learningRate, recompute, ...(options.method === "qlora" && { device: "cpu" as const }), ...absolutePaths(options) };
 }
 
 /** The paths among given options, made absolute: a recipe means the same files wherever it is run from. */
 export function absolutePaths(options: Partial<TuneOptions>): Partial<TuneOptions> {
   const paths: Record<string, string> = {};
-  for (const name of ["model", "data", "output"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
+  for (const name of ["model", "data", "output", "quantizedCache"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
   if (options.validation !== undefined && validationOf({ validation: options.validation }).kind === "file") paths["validation"] = resolve(options.validation);
   return paths;
 }

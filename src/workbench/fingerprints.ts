@@ -14,8 +14,10 @@ export interface Fingerprints {
   readonly chatTemplate: string | null;
 }
 
-/** Fingerprints of a base as it lies in its folder. */
+/** Fingerprints of a base as it lies in its folder; a base that was quantised here speaks for the one it was made of. */
 export async function fingerprintsOf(model: OpenModel): Promise<Fingerprints> {
+  const card = await readJsonObjectIfPresent(join(model.folder, FINGERPRINTS_FILE));
+  if (card?.["own"] !== undefined && card["own"] === (await fingerprintWeights(model.files.checkpoint))) return card["base"] as unknown as Fingerprints;
   const { tokenizer, tokenizerConfig, chatTemplate } = model.files;
   const template = chatTemplate ?? tokenizerConfig?.["chat_template"];
   return {

@@ -6,7 +6,7 @@ import { type TensorToWrite, writeSafetensors } from "../io/safetensors-writer.t
 import type { OpenModel } from "./open-model.ts";
 
 /** Files that are copied as they are. */
-const COPIED = [
+export const COPIED: readonly string[] = [
   "tokenizer.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
@@ -37,12 +37,14 @@ export async function writeModelFolder(
   const ownHead = tiedTo === undefined ? undefined : replaced(headName);
   const tensors: TensorToWrite[] = [...inventory.parameters].map(([name, shape]) => {
     const data = replaced(name);
+    // Codes mean nothing without their tables: what stays in four bits in the base is written out.
+    if (data === undefined && model.isPacked(name)) return { name, dtype, shape, data: () => model.read(name) };
     return data === undefined ? { name, dtype: model.entry(name).dtype, shape, data: () => readTensorBytes(model.entry(name)) } : { name, dtype, shape, data };
   });
   if (ownHead !== undefined) tensors.push({ name: headName, dtype, shape: [outFeatures, inFeatures], data: ownHead });
   const changed = tensors.some((tensor) => tensor.dtype === dtype);
   const config = {
-    ...files.config,
+    ...withoutQuantization(files.config),
     ...(changed && { [files.config["dtype"] === undefined ? "torch_dtype" : "dtype"]: DTYPE_NAMES[dtype] }),
     ...(ownHead !== undefined && { tie_word_embeddings: false }),
   };
@@ -51,4 +53,8 @@ export async function writeModelFolder(
     for (const name of COPIED) await copyIfPresent(join(model.folder, name), join(temporary, name));
     await writeSafetensors(join(temporary, "model.safetensors"), tensors, { format: "pt" });
   });
+}
+
+function withoutQuantization({ quantization_config: _quantization, ...config }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return config;
 }

@@ -43,6 +43,7 @@ export function newModel(folder: string, files: NewModelFiles, seed: number): Op
     entry: nowhere,
     locate: nowhere,
     read: async (parameter) => initialWeights(architecture, parameter, inventory.parameters.get(parameter)!, seed),
+    isPacked: () => false,
     weightBytes: 4 * parameterCount,
     parameterCount,
   };

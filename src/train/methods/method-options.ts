@@ -4,12 +4,14 @@ import { BOTTLENECK_OPTIONS, type BottleneckOptions } from "./bottleneck-options
 import { CONTROL_OPTIONS, type ControlOptions } from "./control-options.ts";
 import { IA3_OPTIONS, type Ia3Options } from "./ia3-options.ts";
 import { LORA_OPTIONS, type LoraOptions } from "./lora-options.ts";
+import { QLORA_OPTIONS, type QloraOptions } from "./qlora-options.ts";
 import { PROMPT_OPTIONS, type PromptOptions } from "./prefix-options.ts";
 
-export interface MethodOptions extends BottleneckOptions, ControlOptions, Ia3Options, LoraOptions, PromptOptions {}
+export interface MethodOptions extends QloraOptions, BottleneckOptions, ControlOptions, Ia3Options, LoraOptions, PromptOptions {}
 
 export const METHOD_OPTIONS: OptionTable<MethodOptions> = {
   ...LORA_OPTIONS,
+  ...QLORA_OPTIONS,
   ...BOTTLENECK_OPTIONS,
   ...CONTROL_OPTIONS,
   ...IA3_OPTIONS,

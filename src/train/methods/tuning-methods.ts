@@ -33,7 +33,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "houlsby", "pfeiffer", "parallel", "prefix", "prompt", "ia3", "control", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "qlora", "houlsby", "pfeiffer", "parallel", "prefix", "prompt", "ia3", "control", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -70,6 +70,11 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     learningRate: 3e-2, // PEFT's examples with AdamW; the paper's 0.3 is Adafactor's, which scales steps by the parameter.
     make: (options, { architecture, inventory }, tokenizer) =>
       promptTuning(promptConfigOf(options), inventory, architecture, tokenizer?.encode(options.promptTuningInitText ?? "", { addSpecialTokens: true })),
+  },
+  qlora: {
+    summary: "LoRA over a base in four bits (QLoRA)",
+    learningRate: 2e-4,
+    make: (options, { architecture, inventory }) => lora(loraConfigOf(options), inventory, architecture.head),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
