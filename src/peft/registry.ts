@@ -2,6 +2,8 @@
 import { GiantError } from "../base/errors.ts";
 import type { BaseModel } from "../nn/decoder.ts";
 import type { Inventory } from "../nn/inventory.ts";
+import { adaptionPrompt } from "./adaption-prompt.ts";
+import { readAdaptionPromptConfig } from "./adaption-prompt-config.ts";
 import { ia3 } from "./ia3.ts";
 import { readIa3Config } from "./ia3-config.ts";
 import { lora } from "./lora.ts";
@@ -19,6 +21,7 @@ type Reader = (json: Json, where: string, base: BaseModel, inventory: Inventory)
 
 /** By PEFT's `peft_type`. */
 const READERS: Readonly<Record<string, Reader>> = {
+  ADAPTION_PROMPT: (json, where, base, inventory) => adaptionPrompt(readAdaptionPromptConfig(json, where), inventory, base),
   IA3: (json, where, base, inventory) => ia3(readIa3Config(json, where), inventory, base),
   LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
   PREFIX_TUNING: (json, where, base, inventory) => prefix(readPrefixConfig(json, where, base), inventory, base),

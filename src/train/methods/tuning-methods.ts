@@ -1,6 +1,7 @@
 /** The ways of tuning by the names that `--method` takes. */
 import type { Architecture } from "../../models/architecture.ts";
 import type { Inventory } from "../../nn/inventory.ts";
+import { adaptionPrompt } from "../../peft/adaption-prompt.ts";
 import { full } from "../../peft/full.ts";
 import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
@@ -8,6 +9,7 @@ import type { AdaptationMethod } from "../../peft/method.ts";
 import { prefixInTraining } from "../../peft/prefix.ts";
 import { promptTuning } from "../../peft/prompt-tuning.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
+import { adaptionPromptConfigOf } from "./adaption-prompt-options.ts";
 import { ia3ConfigOf } from "./ia3-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
@@ -28,7 +30,7 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "ia3", "prefix", "prompt", "full"] as const;
+export const METHOD_NAMES = ["lora", "dora", "ia3", "prefix", "prompt", "adaption-prompt", "full"] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -57,6 +59,11 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     learningRate: 3e-2, // PEFT's examples with AdamW; the paper's 0.3 is Adafactor's, which scales steps by the parameter.
     make: (options, { architecture, inventory }, tokenizer) =>
       promptTuning(promptConfigOf(options), inventory, architecture, tokenizer?.encode(options.promptTuningInitText ?? "", { addSpecialTokens: true })),
+  },
+  "adaption-prompt": {
+    summary: "gated prompts in the attention of the last layers (LLaMA-Adapter)",
+    learningRate: 9e-3, // The paper's, with AdamW.
+    make: (options, { architecture, inventory }) => adaptionPrompt(adaptionPromptConfigOf(options, architecture.numHiddenLayers), inventory, architecture),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
