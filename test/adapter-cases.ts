@@ -2,6 +2,7 @@
 import { control } from "../src/peft/control.ts";
 import { bottleneck } from "../src/peft/bottleneck.ts";
 import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../src/peft/bottleneck-config.ts";
+import { adaptionPrompt } from "../src/peft/adaption-prompt.ts";
 import { full } from "../src/peft/full.ts";
 import { ia3 } from "../src/peft/ia3.ts";
 import { lora } from "../src/peft/lora.ts";
@@ -63,7 +64,7 @@ export interface MethodCase {
   /** Learning rate at which six steps on one batch must lower the loss. */
   readonly learningRate: number;
   /** Whether the method promises to begin as the bare base. */
-  readonly startsAsIdentity: boolean;
+  readonly startsAsIdentity: boolean | ((names: FamilyNames) => boolean);
   /** Held on every family, and not on `WHOLE_FAMILIES` only. */
   readonly everywhere: boolean;
 }
@@ -180,6 +181,14 @@ export const methodCases: Readonly<Record<string, MethodCase>> = {
     learningRate: 1e-1,
     startsAsIdentity: false,
     everywhere: false,
+  },
+  "adaption-prompt": {
+    make: ({ inventory, architecture }) => adaptionPrompt({ adapterLen: 3, adapterLayers: 2 }, inventory, architecture),
+    trainable: ({ architecture }) => 2 * (3 * architecture.hiddenSize + 1),
+    learningRate: 1e-1,
+    // PEFT adds the bias of LLaMA's output layer a second time, whatever the gate.
+    startsAsIdentity: ({ golden }) => golden !== "llama_biases",
+    everywhere: true,
   },
   full: { make: ({ inventory }) => full(inventory), trainable: fullParameters, learningRate: 2e-3, startsAsIdentity: true, everywhere: true },
 };

@@ -8,6 +8,7 @@ import { goldenCases, goldenFolder } from "./golden.ts";
 /** Kinds of cases (folders) that golden tests check. */
 const COVERED: ReadonlySet<string> = new Set([
   "bottleneck",
+  "adaption_prompt",
   "bpe_training",
   "chat_templates",
   "full_finetune",

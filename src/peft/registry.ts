@@ -4,6 +4,8 @@ import type { BaseModel } from "../nn/decoder.ts";
 import type { Inventory } from "../nn/inventory.ts";
 import { control } from "./control.ts";
 import { CONTROL_TYPE, readControlConfig } from "./control-config.ts";
+import { adaptionPrompt } from "./adaption-prompt.ts";
+import { readAdaptionPromptConfig } from "./adaption-prompt-config.ts";
 import { ia3 } from "./ia3.ts";
 import { readIa3Config } from "./ia3-config.ts";
 import { bottleneck } from "./bottleneck.ts";
@@ -23,6 +25,7 @@ type Reader = (json: Json, where: string, base: BaseModel, inventory: Inventory)
 
 /** By PEFT's `peft_type`, or our own for what PEFT does not have. */
 const READERS: Readonly<Record<string, Reader>> = {
+  ADAPTION_PROMPT: (json, where, base, inventory) => adaptionPrompt(readAdaptionPromptConfig(json, where), inventory, base),
   IA3: (json, where, base, inventory) => ia3(readIa3Config(json, where), inventory, base),
   LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
   [CONTROL_TYPE]: (json, where, base, inventory) => control(readControlConfig(json, where), base, inventory),

@@ -4,6 +4,7 @@ import type { Inventory } from "../../nn/inventory.ts";
 import { control } from "../../peft/control.ts";
 import { bottleneck } from "../../peft/bottleneck.ts";
 import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../../peft/bottleneck-config.ts";
+import { adaptionPrompt } from "../../peft/adaption-prompt.ts";
 import { full } from "../../peft/full.ts";
 import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
@@ -12,6 +13,7 @@ import { prefixInTraining } from "../../peft/prefix.ts";
 import { promptTuning } from "../../peft/prompt-tuning.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
 import { controlConfigOf } from "./control-options.ts";
+import { adaptionPromptConfigOf } from "./adaption-prompt-options.ts";
 import { ia3ConfigOf } from "./ia3-options.ts";
 import { bottleneckConfigOf } from "./bottleneck-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
@@ -33,7 +35,20 @@ export interface TuningMethod {
   readonly make: (options: MethodOptions, base: MethodBase, tokenizer?: Tokenizer) => AdaptationMethod;
 }
 
-export const METHOD_NAMES = ["lora", "dora", "qlora", "houlsby", "pfeiffer", "parallel", "prefix", "prompt", "ia3", "control", "full"] as const;
+export const METHOD_NAMES = [
+  "lora",
+  "dora",
+  "qlora",
+  "houlsby",
+  "pfeiffer",
+  "parallel",
+  "prefix",
+  "prompt",
+  "ia3",
+  "adaption-prompt",
+  "control",
+  "full",
+] as const;
 export type MethodName = (typeof METHOD_NAMES)[number];
 
 const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
@@ -75,6 +90,11 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     summary: "LoRA over a base in four bits (QLoRA)",
     learningRate: 2e-4,
     make: (options, { architecture, inventory }) => lora(loraConfigOf(options), inventory, architecture.head),
+  },
+  "adaption-prompt": {
+    summary: "gated prompts in the attention of the last layers (LLaMA-Adapter)",
+    learningRate: 9e-3, // The paper's, with AdamW.
+    make: (options, { architecture, inventory }) => adaptionPrompt(adaptionPromptConfigOf(options, architecture.numHiddenLayers), inventory, architecture),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
