@@ -75,6 +75,16 @@ describe.each(Object.keys(CONFIGS))("forecasts of %s", (family) => {
     expect(seconds({ recompute: true })).toBeGreaterThan(seconds());
   });
 
+  test("a control branch needs more than its base alone, and more with longer controls and recomputation undone", () => {
+    const run = setting({}, "control");
+    const longer = { ...run, batch: { ...run.batch, controls: 2 * run.batch.controls! } };
+    expect(run.batch.controls).toBe(64);
+    expect(forecaster.memory(run).peakBytes).toBeGreaterThan(peak());
+    expect(forecaster.memory(longer).peakBytes).toBeGreaterThan(forecaster.memory(run).peakBytes);
+    expect(forecaster.seconds(longer, USUAL_MACHINE).step).toBeGreaterThan(forecaster.seconds(run, USUAL_MACHINE).step);
+    expect(peak({ recompute: true }, "control")).toBeLessThan(peak({}, "control"));
+  });
+
   test("training all weights needs more than training low-rank terms, where activations do not hide it", () => {
     const small = { batchSize: 1, maxLength: 32 };
     const [lora, full] = (["lora", "full"] as const).map((method) => forecaster.memory(setting(small, method)).parts);
