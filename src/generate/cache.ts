@@ -11,7 +11,7 @@ export interface CachedProgram {
   readonly architecture: Architecture;
   /** Outputs that become the next run's `past.*` inputs. */
   readonly presentNames: readonly string[];
-  readonly adapterFeeds: Readonly<Record<string, Resident>>;
+  readonly adapterFeeds: Readonly<Record<string, HostTensor | Resident>>;
   /** Position of a text's first token. */
   readonly firstPosition: number;
 }

@@ -48,16 +48,27 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  return new CachedGenerator({ engine, program, architecture, presentNames, adapterFeeds, firstPosition: adapter?.method.firstPosition ?? 0 });
+  const on = { engine, program, architecture, presentNames, adapterFeeds, firstPosition: adapter?.method.firstPosition ?? 0 };
+  return generatorOn(on, async () => {
+    await engine.release(...Object.values(adapterFeeds));
+    await program.close();
+  });
+}
+
+/** A generator, with a cache of its own, on a program that others may use too; `close` gives back what it was lent. */
+export function generatorOn(on: CachedProgram, close: () => Promise<void>): Generator {
+  return new CachedGenerator(on, close);
 }
 
 class CachedGenerator implements Generator {
   readonly #on: CachedProgram;
+  readonly #close: () => Promise<void>;
   /** The last single text's cache: what the next prompt has in common with it need not be run again. */
   #last: KeyValueCache | undefined;
 
-  constructor(on: CachedProgram) {
+  constructor(on: CachedProgram, close: () => Promise<void>) {
     this.#on = on;
+    this.#close = close;
   }
 
   async generate(prompts: readonly (readonly number[])[], options: DecodeOptions): Promise<number[][]> {
@@ -92,8 +103,7 @@ class CachedGenerator implements Generator {
 
   async close(): Promise<void> {
     await this.#forget();
-    await this.#on.engine.release(...Object.values(this.#on.adapterFeeds));
-    await this.#on.program.close();
+    await this.#close();
   }
 }
 

@@ -37,7 +37,11 @@ export interface Writer {
 
 /** Opens a writer; the base's weights are shared with every other program on the engine. */
 export async function openWriter(engine: Engine, model: OpenModel, tokenizer: Tokenizer, adapter?: LoadedAdapter): Promise<Writer> {
-  const generator = await openGenerator(engine, model, adapter);
+  return writerOn(await openGenerator(engine, model, adapter), model, tokenizer);
+}
+
+/** A writer on a generator, which it closes with itself. */
+export function writerOn(generator: Generator, model: OpenModel, tokenizer: Tokenizer): Writer {
   const contextLength = model.architecture.maxPositionEmbeddings;
   const stopTokens = stopTokensOf(model, tokenizer);
   return {

@@ -203,7 +203,8 @@ function summing(sites: ReadonlyMap<string, Site>, config: LoraConfig): Summing 
       new Map<string, Update>(
         [...sites.values()].map((site) => {
           const { path, linear } = site;
-          const update = linear === undefined ? embeddingUpdateOf(site, tensor) : updateOf(site, tensor(key(path, "lora_A.weight")), tensor(key(path, "lora_B.weight")));
+          const update =
+            linear === undefined ? embeddingUpdateOf(site, tensor) : updateOf(site, tensor(key(path, "lora_A.weight")), tensor(key(path, "lora_B.weight")));
           return [`${path}.weight`, { base: linear?.tiedTo ?? `${path}.weight`, update: mul(update, weight) }];
         }),
       ),
