@@ -7,6 +7,7 @@ import { goldenCases, goldenFolder } from "./golden.ts";
 
 /** Kinds of cases (folders) that golden tests check. */
 const COVERED: ReadonlySet<string> = new Set([
+  "adapter_sum",
   "bpe_training",
   "chat_templates",
   "full_finetune",

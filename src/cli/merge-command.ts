@@ -20,7 +20,7 @@ const MERGE_OPTIONS: OptionTable<MergeOptions> = {
 export const mergeCommand: Command<MergeOptions> = {
   verb: "merge",
   summary: "write an adapter, or a sum of several, into its base model",
-  usage: "--model DIR --adapter DIR[=WEIGHT] [--adapter …] --output DIR [--as-adapter]",
+  usage: "--model DIR --adapter DIR[=WEIGHT] … --output DIR [--as-adapter]",
   examples: [
     "mini-giants merge --model models/SmolLM2-135M --adapter runs/first/adapter --output models/merged",
     "mini-giants merge --model models/SmolLM2-135M --adapter a=0.7 --adapter b=0.3 --as-adapter --output both",

@@ -110,7 +110,7 @@ export class AdapterHost {
     const hosted = this.#adapter(name);
     hosted.unloaded = true;
     this.#adapters.delete(name);
-    for (const [key, { hash, adapters }] of [...this.#selections]) {
+    for (const [key, { hash, adapters }] of this.#selections) {
       if (!adapters.includes(hosted)) continue;
       this.#selections.delete(key);
       const open = await this.#programs.get(hash);
