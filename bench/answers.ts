@@ -36,7 +36,7 @@ function overlap(answer: readonly string[], wanted: readonly string[]): number {
 }
 
 for (const adapter of [undefined, ...process.argv.slice(2)]) {
-  const conversation = await Conversation.open({ model, ...(adapter === undefined ? {} : { adapter }), greedy: true, maxTokens: 24 });
+  const conversation = await Conversation.open({ model, ...(adapter === undefined ? {} : { adapter: [adapter] }), greedy: true, maxTokens: 24 });
   let [exact, sum] = [0, 0];
   for (const { messages } of rows) {
     conversation.reset();

@@ -1,11 +1,16 @@
-/** One LoRA training run of a model folder with mini-giants; prints one JSON line of measurements, as bench/peers/lora_step.py. */
+/** One training run of a model folder with mini-giants, LoRA from an adapter folder or any method from its start; prints one JSON line of measurements, as bench/peers/lora_step.py. */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { startEngine } from "../src/runtime/worker-engine.ts";
 import { createLearner } from "../src/train/graph-learner.ts";
 import { ADAMW } from "../src/train/step-graph.ts";
+import { resolveOptions } from "../src/base/options.ts";
+import { METHOD_OPTIONS } from "../src/train/methods/method-options.ts";
+import { METHOD_NAMES, tuningMethod } from "../src/train/methods/tuning-methods.ts";
+import { newAdapter } from "../src/workbench/adapter.ts";
 import { loadAdapter } from "../src/workbench/load-adapter.ts";
 import { openModel } from "../src/workbench/open-model.ts";
+import { openTokenizer } from "../src/workbench/open-tokenizer.ts";
 import { makeBatch } from "./inputs.ts";
 import { median } from "./statistics.ts";
 
@@ -13,6 +18,7 @@ const { values } = parseArgs({
   options: {
     model: { type: "string" },
     adapter: { type: "string" },
+    method: { type: "string" },
     batch: { type: "string", default: "1" },
     length: { type: "string", default: "512" },
     labelled: { type: "string", default: "1" },
@@ -24,14 +30,19 @@ const { values } = parseArgs({
     profile: { type: "string" },
   },
 });
-if (values.model === undefined || values.adapter === undefined) throw new Error("--model and --adapter are needed");
+const name = METHOD_NAMES.find((each) => each === values.method);
+if (values.model === undefined || (values.adapter === undefined && name === undefined)) throw new Error("--model, and --adapter or --method, are needed");
 
 const engine = await startEngine({ device: "cpu", threads: Number(values.threads) });
 const model = await openModel(values.model);
+const adapter =
+  name === undefined
+    ? await loadAdapter(values.adapter!, model)
+    : await newAdapter(tuningMethod(name).make(resolveOptions(METHOD_OPTIONS, {}), model, openTokenizer(model)), model, 1);
 const learner = await createLearner({
   engine,
   model,
-  adapter: await loadAdapter(values.adapter, model),
+  adapter,
   optimizer: ADAMW,
   maxGradNorm: 1,
   recompute: values.recompute,

@@ -13,7 +13,7 @@ try {
     if (event.type === "evaluation") console.log(`step ${event.step}: ${event.loss.toFixed(3)} nats per token on held-out examples`);
   }
 
-  const conversation = await Conversation.open({ model, adapter: `${output}/adapter`, greedy: true, maxTokens: 24 });
+  const conversation = await Conversation.open({ model, adapter: [`${output}/adapter`], greedy: true, maxTokens: 24 });
   const { text } = await conversation.say("The old king lived in a castle of glass. Where did the king live?");
   await conversation.close();
   console.log(`answer: ${text.trim()}`);

@@ -16,6 +16,7 @@ export { Conversation } from "./generate/conversation.ts";
 export type { ChatOptions, GenerateOptions } from "./generate/generate-options.ts";
 
 /** Writing with what is open already: one engine, one base in memory, any number of adapters. */
+export { AdapterHost, type AdapterSelection, type SelectedAdapter } from "./generate/adapter-host.ts";
 export { openWriter, type WriteOptions, type Writer, type Written } from "./generate/writer.ts";
 export type { SamplingOptions } from "./generate/sampler.ts";
 export { startEngine } from "./runtime/worker-engine.ts";

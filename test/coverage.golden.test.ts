@@ -9,6 +9,7 @@ import { goldenCases, goldenFolder } from "./golden.ts";
 const COVERED: ReadonlySet<string> = new Set([
   "bottleneck",
   "adaption_prompt",
+  "adapter_sum",
   "bpe_training",
   "chat_templates",
   "full_finetune",

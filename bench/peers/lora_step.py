@@ -1,4 +1,4 @@
-"""One LoRA training run of a Hugging Face causal language model with PyTorch and PEFT; prints one JSON line of measurements.
+"""One training run of a Hugging Face causal language model with PyTorch and a method of PEFT (LoRA by default); prints one JSON line of measurements.
 
 A step is zero_grad, forward, backward, clip_grad_norm_ and AdamW, as a training loop does it. The batch is made by the same
 rule as in bench/inputs.ts, so two programs can be compared on the same tokens without sharing a file.
@@ -15,6 +15,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="folder with config.json and model.safetensors")
     parser.add_argument("--adapter", help="PEFT adapter folder to start from; a new adapter (r=16, alpha=32, all-linear) otherwise")
+    parser.add_argument("--method", default="lora", choices=["lora", "dora", "ia3", "prefix", "prompt", "adaption-prompt", "full"])
+    parser.add_argument("--virtual-tokens", type=int, default=10, help="length of a prefix, a prompt or an adaption prompt")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--labelled", type=float, default=1.0, help="fraction of each row's tokens, at its end, that carry a loss")
@@ -37,6 +39,21 @@ def make_tokens(batch: int, length: int, vocabulary: int) -> list[list[int]]:
             row.append((state >> 8) % vocabulary)
         rows.append(row)
     return rows
+
+
+def method_config(peft, method: str, virtual_tokens: int, layers: int):
+    """PEFT's configuration of a method, at the sizes that mini-giants takes by default; None for full tuning."""
+    if method in ("lora", "dora"):
+        return peft.LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", use_dora=method == "dora", task_type="CAUSAL_LM")
+    if method == "ia3":
+        return peft.IA3Config(task_type="CAUSAL_LM")
+    if method == "prefix":
+        return peft.PrefixTuningConfig(num_virtual_tokens=virtual_tokens, task_type="CAUSAL_LM")
+    if method == "prompt":
+        return peft.PromptTuningConfig(num_virtual_tokens=virtual_tokens, task_type="CAUSAL_LM")
+    if method == "adaption-prompt":
+        return peft.AdaptionPromptConfig(adapter_len=virtual_tokens, adapter_layers=layers, task_type="CAUSAL_LM")
+    return None
 
 
 def peak_rss_bytes() -> int:
@@ -62,10 +79,11 @@ def main() -> None:
     torch.manual_seed(0)
     dtype = torch.float32 if arguments.dtype == "fp32" else torch.bfloat16
     model = transformers.AutoModelForCausalLM.from_pretrained(arguments.model, dtype=dtype)
-    model.config.use_cache = False
+    model.config.use_cache = arguments.method == "prefix"  # a prefix is handed over as a cache
     if arguments.adapter is None:
-        config = peft.LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-        model = peft.get_peft_model(model, config)
+        config = method_config(peft, arguments.method, arguments.virtual_tokens, model.config.num_hidden_layers)
+        if config is not None:
+            model = peft.get_peft_model(model, config)
     else:
         model = peft.PeftModel.from_pretrained(model, arguments.adapter, is_trainable=True)
     if arguments.recompute:

@@ -7,13 +7,16 @@ import { CHAT_OPTIONS, type ChatOptions } from "../generate/generate-options.ts"
 import type { Command } from "./command.ts";
 import type { Output } from "./output.ts";
 
-const HELP =
-  "/reset forgets the conversation, /adapter DIR lets an adapter speak, /adapter off the bare model, /control TEXT and /strength NUMBER steer a control branch, /control off ends that, /exit ends\n";
+const HELP = `/reset forgets the conversation, /exit ends
+/adapters lists the adapters that are loaded, /unload NAME forgets one
+/adapter NAME[=WEIGHT] … lets adapters speak, summed by weight; a folder is loaded; /adapter off the bare model
+/control TEXT and /strength NUMBER steer a control branch; /control off ends that
+`;
 
 export const chatCommand: Command<ChatOptions> = {
   verb: "chat",
   summary: "talk with a model",
-  usage: "--model DIR [--adapter DIR] [options]",
+  usage: "--model DIR [--adapter DIR[=WEIGHT] …] [options]",
   examples: ["mini-giants chat --model models/SmolLM2-135M-Instruct --adapter runs/first/adapter"],
   table: CHAT_OPTIONS,
   async run(given, { output, input, signal }) {
@@ -76,8 +79,14 @@ async function obey(conversation: Conversation, command: string): Promise<string
       conversation.reset();
       return "the conversation is forgotten\n";
     case "adapter":
-      if (rest !== "") await conversation.useAdapter(rest === "off" ? undefined : rest);
-      return conversation.adapter === undefined ? "the bare model speaks\n" : `${conversation.adapter} speaks\n`;
+      if (rest !== "") await conversation.useAdapters(rest.trim() === "off" ? [] : wordsOf(rest));
+      return `${speakers(conversation)}\n`;
+    case "adapters":
+      return listed(conversation);
+    case "unload":
+      if (rest === "") return HELP;
+      await conversation.unload(wordsOf(rest)[0]!);
+      return `${speakers(conversation)}\n`;
     case "control":
       if (rest !== "") conversation.steer(rest === "off" ? undefined : rest);
       return steered(conversation);
@@ -93,4 +102,24 @@ function steered({ control, controlStrength }: Conversation): string {
   return control === undefined
     ? `no control steers the answers, strength ${controlStrength}\n`
     : `"${control}" steers the answers, strength ${controlStrength}\n`;
+}
+
+/** Words between spaces; quotation marks hold a folder together whose name has spaces. */
+function wordsOf(text: string): string[] {
+  return (text.match(/(?:"[^"]*"|[^\s"])+/g) ?? []).map((word) => word.replaceAll('"', ""));
+}
+
+function speakers({ speaking }: Conversation): string {
+  if (speaking.length === 0) return "the bare model speaks";
+  const terms = speaking.map(({ name, weight = 1 }) => (weight === 1 ? name : `${weight}·${name}`));
+  return `${terms.join(" + ").replaceAll("+ -", "− ")} ${terms.length === 1 ? "speaks" : "speak"}`;
+}
+
+function listed({ adapters, speaking }: Conversation): string {
+  if (adapters.length === 0) return "no adapter is loaded\n";
+  const weightOf = (name: string): string => {
+    const weight = speaking.find((adapter) => adapter.name === name)?.weight;
+    return weight === undefined ? "silent" : `weight ${weight}`;
+  };
+  return adapters.map(({ name, folder, method }) => `${name}: ${method}, ${weightOf(name)}, ${folder}\n`).join("");
 }

@@ -12,9 +12,11 @@ export interface CachedProgram {
   readonly architecture: Architecture;
   /** Outputs that become the next run's `past.*` inputs. */
   readonly presentNames: readonly string[];
-  readonly adapterFeeds: Readonly<Record<string, Resident>>;
+  readonly adapterFeeds: Readonly<Record<string, HostTensor | Resident>>;
   /** Position of a text's first token. */
   readonly firstPosition: number;
+  /** Virtual tokens in front of every prompt; choosers never see them. */
+  readonly before: readonly number[];
   /** Whether the program has the inputs of a controlled stream. */
   readonly controlled: boolean;
 }

@@ -1,4 +1,4 @@
-/** A conversation with a model: its turns, its template, and the adapter that speaks. */
+/** A conversation with a model: its turns, its template, and the adapters that speak. */
 import { GiantError } from "../base/errors.ts";
 import { resolveOptions } from "../base/options.ts";
 import { encodeQuestion } from "../data/example.ts";
@@ -6,63 +6,105 @@ import type { Message } from "../data/record.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
-import { loadAdapter } from "../workbench/load-adapter.ts";
-import { openModel, type OpenModel } from "../workbench/open-model.ts";
+import { readAdapterChoice, readAdapterChoices } from "../workbench/adapter-choice.ts";
+import { openModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
+import { AdapterHost, type AdapterSelection, selectionOf } from "./adapter-host.ts";
 import { CHAT_OPTIONS, type ChatOptions } from "./generate-options.ts";
-import { openWriter, type Writer, type Written } from "./writer.ts";
+import type { Writer, Written } from "./writer.ts";
 
 export class Conversation {
   readonly #options: ChatOptions;
   readonly #engine: Engine;
-  readonly #model: OpenModel;
   readonly #tokenizer: Tokenizer;
-  /** Writers by adapter folder, "" for the bare base: all read the same mapped weights. */
-  readonly #writers: Map<string, Writer> = new Map();
-  #adapter = "";
+  readonly #host: AdapterHost;
+  /** Folders of the loaded adapters by name. */
+  readonly #folders: Map<string, string> = new Map();
+  #selection: AdapterSelection = [];
+  #writer: Writer;
   #control: string | undefined;
   #controlStrength: number;
   #messages: Message[] = [];
 
-  private constructor(options: ChatOptions, engine: Engine, model: OpenModel, tokenizer: Tokenizer) {
+  private constructor(options: ChatOptions, engine: Engine, tokenizer: Tokenizer, host: AdapterHost, writer: Writer) {
     this.#options = options;
     this.#engine = engine;
-    this.#model = model;
     this.#tokenizer = tokenizer;
+    this.#host = host;
+    this.#writer = writer;
     this.#control = options.control;
     this.#controlStrength = options.controlStrength;
     this.reset();
   }
 
-  /** Opens the model, and the adapter when one is named; options that are left out are those of `mini-giants chat`. */
+  /** Opens the model, and the adapters that are named; options that are left out are those of `mini-giants chat`. */
   static async open(given: Partial<ChatOptions> & Pick<ChatOptions, "model">): Promise<Conversation> {
     const options = resolveOptions(CHAT_OPTIONS, given);
+    readAdapterChoices(options.adapter);
     const model = await openModel(options.model);
     const tokenizer = openTokenizer(model);
     const engine = await startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
-    const conversation = new Conversation(options, engine, model, tokenizer);
     try {
-      await conversation.useAdapter(options.adapter);
+      const host = new AdapterHost(engine, model, tokenizer);
+      const conversation = new Conversation(options, engine, tokenizer, host, await host.writer());
+      await conversation.useAdapters(options.adapter);
+      return conversation;
     } catch (error) {
-      await conversation.close();
+      await engine.close();
       throw error;
     }
-    return conversation;
   }
 
-  /** The folder of the adapter that speaks, if any. */
-  get adapter(): string | undefined {
-    return this.#adapter === "" ? undefined : this.#adapter;
+  /** The adapters that speak, and their weights; none is the bare base. */
+  get speaking(): AdapterSelection {
+    return this.#selection;
   }
 
-  /** Lets an adapter speak from now on, or the bare base; the conversation stays. */
-  async useAdapter(folder: string | undefined): Promise<void> {
-    const name = folder ?? "";
-    if (!this.#writers.has(name)) {
-      const adapter = folder === undefined ? undefined : await loadAdapter(folder, this.#model);
-      this.#writers.set(name, await openWriter(this.#engine, this.#model, this.#tokenizer, adapter));
+  /** All adapters that are loaded. */
+  get adapters(): readonly { readonly name: string; readonly folder: string; readonly method: string }[] {
+    return [...this.#folders].map(([name, folder]) => ({ name, folder, method: this.#host.methodOf(name) }));
+  }
+
+  /**
+   * Lets adapters speak from now on, or with none the bare base; the conversation stays, and what was said is read again by
+   * those who speak next. Each is the name of a loaded adapter or a folder, which is loaded, with `=WEIGHT` behind it or not.
+   */
+  async useAdapters(choices: readonly string[]): Promise<void> {
+    const known = this.adapters.map(({ name }) => name);
+    try {
+      const chosen: { name: string; weight: number }[] = [];
+      for (const { folder, weight } of readAdapterChoices(choices, "adapter")) chosen.push({ name: await this.#named(folder), weight });
+      const selection = selectionOf(chosen);
+      const writer = await this.#host.writer(selection);
+      await this.#writer.close();
+      this.#writer = writer;
+      this.#selection = selection;
+    } catch (error) {
+      // What was loaded for a choice that cannot be is not kept.
+      for (const { name } of this.adapters) if (!known.includes(name)) await this.unload(name);
+      throw error;
     }
-    this.#adapter = name;
+  }
+
+  /** Forgets a loaded adapter; where it spoke, the bare base does. */
+  async unload(name: string): Promise<void> {
+    const { folder } = readAdapterChoice(name, "adapter");
+    await this.#host.unload(folder);
+    this.#folders.delete(folder);
+    if (this.#selection.some((adapter) => adapter.name === folder)) await this.useAdapters([]);
+  }
+
+  /** The name of a loaded adapter that is named by it or by its folder; loads the folder otherwise. */
+  async #named(text: string): Promise<string> {
+    const loaded = this.#folders.has(text) ? text : [...this.#folders].find(([, folder]) => folder === text)?.[0];
+    if (loaded !== undefined) return loaded;
+    // A run's folder says more than "adapter", the folder in it.
+    const parts = text.split(/[/\\]/).filter((part) => part !== "" && part !== ".");
+    const short = (parts.at(-1) === "adapter" ? parts.at(-2) : undefined) ?? parts.at(-1) ?? text;
+    const name = this.#folders.has(short) || short.includes("=") || /\s/.test(short) ? text : short;
+    await this.#host.load(name, text);
+    this.#folders.set(name, text);
+    return name;
   }
 
   /** The text that steers the answers, if any. */
@@ -92,7 +134,7 @@ export class Conversation {
     const messages: Message[] = [...this.#messages, { role: "user", content: text }];
     // A model without a template is asked in the way in which tuning shows it conversations.
     const tokens = encodeQuestion({ kind: "messages", messages }, this.#tokenizer);
-    const written = await this.#writers.get(this.#adapter)!.write(tokens, {
+    const written = await this.#writer.write(tokens, {
       ...this.#options,
       control: this.#control ?? "",
       controlStrength: this.#controlStrength,
@@ -104,7 +146,8 @@ export class Conversation {
   }
 
   async close(): Promise<void> {
-    for (const writer of this.#writers.values()) await writer.close();
+    await this.#writer.close();
+    await this.#host.close();
     await this.#engine.close();
   }
 }

@@ -3,7 +3,8 @@ import type { OptionTable } from "../base/options.ts";
 
 interface SourceOptions {
   readonly model: string;
-  readonly adapter?: string;
+  /** Each `DIR`, or `DIR=WEIGHT`. */
+  readonly adapter: readonly string[];
   readonly device: "auto" | "cpu" | "webgpu" | "cuda";
   readonly threads?: number;
 }
@@ -39,7 +40,14 @@ const SAMPLING = "Sampling";
 
 const SOURCE: OptionTable<SourceOptions> = {
   model: { group: MODEL, type: "path", placeholder: "DIR", required: true, help: "folder of the model, in Hugging Face's layout" },
-  adapter: { group: MODEL, type: "path", placeholder: "DIR", help: "folder of an adapter for it" },
+  adapter: {
+    group: MODEL,
+    type: "list",
+    commas: "kept",
+    placeholder: "DIR[=WEIGHT]",
+    default: [],
+    help: "folder of an adapter for it; given several times, their weighted sum (weight 1 where none is named; 0 only loads it)",
+  },
   device: { group: MODEL, type: "enum", choices: ["auto", "cpu", "webgpu", "cuda"], default: "auto", help: "where to compute" },
   threads: { group: MODEL, type: "integer", minimum: 1, defaultText: "physical cores", help: "threads of one operator on the CPU" },
 };

@@ -4,7 +4,7 @@ import { emit } from "../onnx/emit.ts";
 import { encodeModel } from "../onnx/protobuf.ts";
 import { type CachedProgram, type Controls, KeyValueCache } from "./cache.ts";
 import { generationGraph } from "./generation-graph.ts";
-import { virtualTokensOf } from "../peft/method.ts";
+import { type AdaptationMethod, virtualTokensOf } from "../peft/method.ts";
 import type { Engine, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import { MAPPED_WEIGHTS } from "../workbench/session.ts";
@@ -51,28 +51,32 @@ export async function openGenerator(engine: Engine, model: OpenModel, adapter?: 
   const program = await engine.open(encodeModel(graph), { weightsFolder: model.weightsFolder, sessionConfig: MAPPED_WEIGHTS });
   const adapterFeeds: Record<string, Resident> = {};
   for (const name of leaves.keys()) adapterFeeds[name] = await engine.upload(adapter!.tensors.get(name)!);
-  const on = {
-    engine,
-    program,
-    architecture,
-    presentNames,
-    adapterFeeds,
-    firstPosition: adapter?.method.firstPosition ?? 0,
-    controlled: adapter?.method.controlLength !== undefined,
-  };
-  return new CachedGenerator(on, virtualTokensOf(adapter?.method, architecture.vocabSize));
+  const on = { engine, program, architecture, presentNames, adapterFeeds, ...ownPlaces(adapter?.method, architecture.vocabSize) };
+  return generatorOn(on, async () => {
+    await engine.release(...Object.values(adapterFeeds));
+    await program.close();
+  });
+}
+
+/** What of a cached program is a method's own, for a vocabulary of V. */
+export function ownPlaces(method: AdaptationMethod | undefined, V: number): Pick<CachedProgram, "firstPosition" | "controlled" | "before"> {
+  return { firstPosition: method?.firstPosition ?? 0, controlled: method?.controlLength !== undefined, before: virtualTokensOf(method, V) };
+}
+
+/** A generator, with a cache of its own, on a program that others may use too; `close` gives back what it was lent. */
+export function generatorOn(on: CachedProgram, close: () => Promise<void>): Generator {
+  return new CachedGenerator(on, close);
 }
 
 class CachedGenerator implements Generator {
   readonly #on: CachedProgram;
-  /** Virtual tokens in front of every prompt; choosers never see them. */
-  readonly #before: readonly number[];
+  readonly #close: () => Promise<void>;
   /** The last single text's cache: what the next prompt has in common with it need not be run again. */
   #last: KeyValueCache | undefined;
 
-  constructor(on: CachedProgram, before: readonly number[]) {
+  constructor(on: CachedProgram, close: () => Promise<void>) {
     this.#on = on;
-    this.#before = before;
+    this.#close = close;
   }
 
   async generate(prompts: readonly (readonly number[])[], options: DecodeOptions): Promise<number[][]> {
@@ -81,7 +85,7 @@ class CachedGenerator implements Generator {
       "a prompt needs at least one token",
     );
     invariant(options.controls === undefined || this.#on.controlled, "only a method that reads control texts can be steered");
-    const asked = prompts.map((prompt) => [...this.#before, ...prompt]);
+    const asked = prompts.map((prompt) => [...this.#on.before, ...prompt]);
     const [only] = asked;
     const reused = prompts.length === 1 ? (this.#last?.rewindTo(only!, options.controls) ?? 0) : 0;
     if (reused === 0) await this.#forget();
@@ -109,8 +113,7 @@ class CachedGenerator implements Generator {
 
   async close(): Promise<void> {
     await this.#forget();
-    await this.#on.engine.release(...Object.values(this.#on.adapterFeeds));
-    await this.#on.program.close();
+    await this.#close();
   }
 }
 

@@ -1,6 +1,6 @@
 /** Writes text with a model: prompt tokens in, pieces of text out while they are made. */
 import { GiantError } from "../base/errors.ts";
-import { placesTaken } from "../peft/method.ts";
+import { type AdaptationMethod, placesTaken } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { TextStream } from "../tokenize/stream.ts";
@@ -43,14 +43,18 @@ export interface Writer {
 
 /** Opens a writer; the base's weights are shared with every other program on the engine. */
 export async function openWriter(engine: Engine, model: OpenModel, tokenizer: Tokenizer, adapter?: LoadedAdapter): Promise<Writer> {
-  const generator = await openGenerator(engine, model, adapter);
-  const contextLength = model.architecture.maxPositionEmbeddings - placesTaken(adapter?.method);
+  return writerOn(await openGenerator(engine, model, adapter), model, tokenizer, adapter?.method);
+}
+
+/** A writer on a generator under a method, which it closes with itself. */
+export function writerOn(generator: Generator, model: OpenModel, tokenizer: Tokenizer, method: AdaptationMethod | undefined): Writer {
+  const contextLength = model.architecture.maxPositionEmbeddings - placesTaken(method);
   const stopTokens = stopTokensOf(model, tokenizer);
   return {
     tokenizer,
     contextLength,
     write: async (prompt, options) => {
-      const controls = controlsOf(adapter, tokenizer, options);
+      const controls = controlsOf(method, tokenizer, options);
       return await write(generator, tokenizer, contextLength, stopTokens, prompt, options, controls);
     },
     close: () => generator.close(),
@@ -61,11 +65,11 @@ export async function openWriter(engine: Engine, model: OpenModel, tokenizer: To
  * The control that options name, as tokens; undefined where the adapter reads none.
  * @throws GiantError("usage") for a control that nobody reads, GiantError("data") for one longer than those trained on.
  */
-function controlsOf(adapter: LoadedAdapter | undefined, tokenizer: Tokenizer, { control = "", controlStrength = 1 }: WriteOptions): Controls | undefined {
-  const longest = adapter?.method.controlLength;
+function controlsOf(method: AdaptationMethod | undefined, tokenizer: Tokenizer, { control = "", controlStrength = 1 }: WriteOptions): Controls | undefined {
+  const longest = method?.controlLength;
   if (longest === undefined) {
     if (control === "" && controlStrength === 1) return undefined;
-    const found = adapter === undefined ? "found no adapter" : `found one of the method ${adapter.method.name}`;
+    const found = method === undefined ? "found no adapter" : `found one of the method ${method.name}`;
     throw new GiantError("usage", `a ${control === "" ? "control strength" : "control text"} needs an adapter with a control branch, ${found}`, {
       hint: "Name an adapter that was tuned with --method control, or leave the control out.",
     });

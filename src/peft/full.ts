@@ -13,6 +13,6 @@ export function full(inventory: Inventory): AdaptationMethod {
     tensors,
     replacement: (parameter) => parameter,
     context: (base) => base,
-    merging: { possible: true, parameters: (_, tensor) => new Map<string, Tensor>([...tensors.keys()].map((name) => [name, tensor(name)])) },
+    merging: { possible: true, whole: true, parameters: (_, tensor) => new Map<string, Tensor>([...tensors.keys()].map((name) => [name, tensor(name)])) },
   };
 }

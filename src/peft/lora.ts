@@ -12,7 +12,7 @@ import type { Tensor } from "../core/tensor.ts";
 import { extendContext, type LinearSpec, type ModelContext, rowDot } from "../nn/context.ts";
 import type { Inventory } from "../nn/inventory.ts";
 import { type LoraConfig, writeLoraConfig } from "./lora-config.ts";
-import type { AdaptationMethod, AdapterTensor, Dropout } from "./method.ts";
+import type { AdaptationMethod, AdapterTensor, Dropout, LowRankTerm, Summing, Update } from "./method.ts";
 import { isTarget, patternValue, savedWhole } from "./targets.ts";
 
 /** PEFT's prefix of every key. */
@@ -39,6 +39,7 @@ export function lora(config: LoraConfig, inventory: Inventory, head: { readonly 
     replacement: (parameter, module) => replaced(parameter, module),
     context: (base, tensor, { dropout }) => loraContext(base, sites, config, tensor, dropout),
     merging: { possible: true, parameters: (parameter, tensor) => merged(sites, config, tensors, parameter, tensor) },
+    summing: summing(sites, config),
     layout: {
       weightsFile: "adapter_model.safetensors",
       config: (base) => {
@@ -133,7 +134,9 @@ function loraContext(
   config: LoraConfig,
   tensor: (name: string) => Tensor,
   dropout?: Dropout,
+  weight?: Tensor,
 ): ModelContext {
+  const scaled = (x: Tensor, { scaling }: Site): Tensor => (weight === undefined ? scale(x, scaling) : mul(scale(x, scaling), weight));
   const drop = (x: Tensor, path: string): Tensor => (dropout === undefined || config.loraDropout === 0 ? x : dropout(x, config.loraDropout, path));
   return extendContext(base, {
     linear(path, x, spec) {
@@ -142,7 +145,7 @@ function loraContext(
       const [A, B] = [tensor(key(path, "lora_A.weight")), tensor(key(path, "lora_B.weight"))];
       if (config.useDora) return doraLinear(base, site, spec, x, drop(x, path), A, B, tensor(key(path, "lora_magnitude_vector")));
       // The factor stands on the narrow side, so that its gradient passes over [N, r] and not over [N, out].
-      const inner = scale(matmul(drop(x, path), A, { transposeB: true }), site.scaling); // [N, r]
+      const inner = scaled(matmul(drop(x, path), A, { transposeB: true }), site); // [N, r]
       return add(base.linear(path, x, spec), matmul(inner, B, { transposeB: true }));
     },
     linearAt(path, x, ids, spec) {
@@ -154,21 +157,58 @@ function loraContext(
         });
       const inner = matmul(drop(x, path), tensor(key(path, "lora_A.weight")), { transposeB: true });
       const update = rowDot(inner, gather(tensor(key(path, "lora_B.weight")), ids));
-      return add(base.linearAt(path, x, ids, spec), scale(update, site.scaling));
+      return add(base.linearAt(path, x, ids, spec), scaled(update, site));
     },
     embedding(path, ids, spec) {
       const site = sites.get(path);
       const rows = base.embedding(path, ids, spec);
       if (site === undefined) return rows;
       const inner = gather(transpose(tensor(key(path, "lora_embedding_A")), [1, 0]), ids); // [..., r]
-      return add(rows, scale(matmul(inner, tensor(key(path, "lora_embedding_B")), { transposeB: true }), site.scaling));
+      return add(rows, scaled(matmul(inner, tensor(key(path, "lora_embedding_B")), { transposeB: true }), site));
     },
   });
 }
 
+/** What a site adds to its weight: s·B·A as the base stores W. */
+function updateOf({ scaling, linear }: Site, A: Tensor, B: Tensor): Tensor {
+  return scale(linear?.transposed ? matmul(A, B, { transposeA: true, transposeB: true }) : matmul(B, A), scaling);
+}
+
+/** s·A^T·B^T, [rows, width]: what an embedding's site adds to its table. */
+function embeddingUpdateOf({ path, scaling }: Site, tensor: (name: string) => Tensor): Tensor {
+  const product = matmul(tensor(key(path, "lora_embedding_A")), tensor(key(path, "lora_embedding_B")), { transposeA: true, transposeB: true });
+  return scale(product, scaling);
+}
+
 /** W + s·B·A as the base stores W. */
-function updatedWeight(W: Tensor, { scaling, linear }: Site, A: Tensor, B: Tensor): Tensor {
-  return add(W, scale(linear?.transposed ? matmul(A, B, { transposeA: true, transposeB: true }) : matmul(B, A), scaling));
+function updatedWeight(W: Tensor, site: Site, A: Tensor, B: Tensor): Tensor {
+  return add(W, updateOf(site, A, B));
+}
+
+function termOf({ path, rank, scaling, linear }: Site): LowRankTerm {
+  const [A, B]: readonly [string, string] = linear === undefined ? ["lora_embedding_A", "lora_embedding_B"] : ["lora_A.weight", "lora_B.weight"];
+  return { rank, scaling, A: key(path, A), B: key(path, B) };
+}
+
+/** LoRA's terms are linear in a weight; DoRA's are not, and of layers that were trained whole there is no sum. */
+function summing(sites: ReadonlyMap<string, Site>, config: LoraConfig): Summing {
+  if (config.useDora) return { possible: false, reason: "DoRA divides by the norm of weight and update together, so it is no sum of terms" };
+  if (config.modulesToSave.length > 0) return { possible: false, reason: `it holds ${config.modulesToSave.join(", ")} whole (modules_to_save)` };
+  if (config.bias !== "none") return { possible: false, reason: `it holds biases of its own (bias: ${config.bias})` };
+  return {
+    possible: true,
+    terms: new Map([...sites.values()].map((site) => [site.path, termOf(site)])),
+    context: (base, tensor, weight) => loraContext(base, sites, config, tensor, undefined, weight),
+    updates: (tensor, weight) =>
+      new Map<string, Update>(
+        [...sites.values()].map((site) => {
+          const { path, linear } = site;
+          const update =
+            linear === undefined ? embeddingUpdateOf(site, tensor) : updateOf(site, tensor(key(path, "lora_A.weight")), tensor(key(path, "lora_B.weight")));
+          return [`${path}.weight`, { base: linear?.tiedTo ?? `${path}.weight`, update: mul(update, weight) }];
+        }),
+      ),
+  };
 }
 
 /** m / ‖W + s·B·A‖ per output, [out]; the norm is a constant in the backward pass (paper, section 4.3). */
@@ -206,8 +246,7 @@ function merged(
   for (const [path, site] of sites) {
     const name = `${path}.weight`;
     if (site.linear === undefined) {
-      const update = matmul(tensor(key(path, "lora_embedding_A")), tensor(key(path, "lora_embedding_B")), { transposeA: true, transposeB: true });
-      result.set(name, add(parameter(name), scale(update, site.scaling)));
+      result.set(name, add(parameter(name), embeddingUpdateOf(site, tensor)));
       continue;
     }
     const [A, B] = [tensor(key(path, "lora_A.weight")), tensor(key(path, "lora_B.weight"))];

@@ -46,6 +46,38 @@ export type Merging =
        * `parameter` gives the leaf of a base parameter.
        */
       readonly parameters: (parameter: (name: string) => Tensor, tensor: (name: string) => Tensor) => ReadonlyMap<string, Tensor>;
+      /** True where the tensors are the base's own parameters, trained: a head that is tied to the embedding stays so. */
+      readonly whole?: boolean;
+    }
+  | { readonly possible: false; readonly reason: string };
+
+/** What an adapter adds to one parameter of the base. */
+export interface Update {
+  /** The parameter that it is added to: not the result's own name where a head is tied to the embedding. */
+  readonly base: string;
+  /** Of the form in which the base stores the parameter. */
+  readonly update: Tensor;
+}
+
+/** A term s·B·A beside a layer. */
+export interface LowRankTerm {
+  readonly rank: number;
+  readonly scaling: number;
+  /** The adapter's tensors A [rank, in] and B [out, rank]. */
+  readonly A: string;
+  readonly B: string;
+}
+
+/** An adapter as terms beside the base that may be weighted and summed with those of others, or why it is none. */
+export type Summing =
+  | {
+      readonly possible: true;
+      /** As the method's own `context`, each term multiplied by a scalar. */
+      readonly context: (base: ModelContext, tensor: (name: string) => Tensor, weight: Tensor) => ModelContext;
+      /** What is added to the base's parameters, by their names in the merged model. */
+      readonly updates: (tensor: (name: string) => Tensor, weight: Tensor) => ReadonlyMap<string, Update>;
+      /** The pairs A, B of its terms by the path of their layer. */
+      readonly terms: ReadonlyMap<string, LowRankTerm>;
     }
   | { readonly possible: false; readonly reason: string };
 
@@ -73,6 +105,8 @@ export interface AdaptationMethod {
   /** Wraps the base's context. `tensor` gives the leaf of an adapter tensor. */
   readonly context: (base: ModelContext, tensor: (name: string) => Tensor, around: Surroundings) => ModelContext;
   readonly merging: Merging;
+  /** Absent where a method's effect is no sum of terms. */
+  readonly summing?: Summing;
   /** Its folder; absent where the result is a model of its own. */
   readonly layout?: AdapterLayout;
   /** Position of the first token of a text, where places before it are taken; 0 by default. */

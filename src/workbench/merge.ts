@@ -21,7 +21,7 @@ export function mergedParameters(engine: Engine, model: OpenModel, { method, ten
   const { head, tieWordEmbeddings } = model.architecture;
   const headName = `${head.path}.weight`;
   // A change of the embedding alone must not reach a head that was tied to it.
-  if (tieWordEmbeddings && head.spec.tiedTo !== undefined && merged.has(head.spec.tiedTo) && !merged.has(headName) && method.layout !== undefined) {
+  if (tieWordEmbeddings && head.spec.tiedTo !== undefined && merged.has(head.spec.tiedTo) && !merged.has(headName) && !method.merging.whole) {
     merged.set(headName, scale(base(head.spec.tiedTo), 1));
   }
   const compute = async (weight: Tensor): Promise<Float32Array> => {
@@ -39,7 +39,8 @@ export function mergedParameters(engine: Engine, model: OpenModel, { method, ten
 
 /** Writes base + adapter as one model folder. */
 export async function mergeAdapter(engine: Engine, model: OpenModel, adapter: LoadedAdapter, folder: string): Promise<void> {
-  if (adapter.method.layout === undefined) throw new GiantError("adapter", "a fully tuned model is a model folder already; there is nothing to merge");
+  const { merging } = adapter.method;
+  if (merging.possible && merging.whole) throw new GiantError("adapter", "a fully tuned model is a model folder already; there is nothing to merge");
   const merged = mergedParameters(engine, model, adapter);
   await writeModelFolder(folder, model, (name) => merged.get(name));
 }
