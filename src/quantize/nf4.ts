@@ -74,13 +74,13 @@ export function quantizeNf4(values: Float32Array, blockSize: number): Nf4Codes {
   const absmax = new Float32Array(Math.ceil(n / blockSize));
   for (let b = 0, from = 0; from < n; b++, from += blockSize) {
     const to = Math.min(from + blockSize, n);
-    let [largest, poison] = [0, 0];
+    let [largest, sum] = [0, 0];
     for (let i = from; i < to; i++) {
       const size = Math.abs(values[i]!);
       if (size > largest) largest = size;
-      poison += size * 0; // NaN for infinity and NaN, otherwise 0
+      sum += size; // not finite when one of them is not
     }
-    if (poison !== 0) throw new GiantError("numeric", `block ${b} holds a weight that is infinite or not a number, needed finite weights`);
+    if (!Number.isFinite(sum)) throw new GiantError("numeric", `block ${b} holds a weight that is infinite or not a number, needed finite weights`);
     absmax[b] = largest;
     quantizeBlock(values, from, to, largest, codes);
   }
