@@ -24,7 +24,7 @@ import { saveAdapter } from "../src/workbench/save-adapter.ts";
 import { goldenCases, goldenFolder, notCovered, readJson } from "./golden.ts";
 import { type GoldenBatch, referenceLogits, tokenRows, withVirtualTokens } from "./golden-batch.ts";
 import { expectGradients, expectTraining, type GoldenTraining, lossAndGradients } from "./golden-learner.ts";
-import { LOGITS, LOSS, MERGED_WEIGHT, worstExcess } from "./tolerance.ts";
+import { LOGITS, LOSS, MERGED_WEIGHT, worstExcess, type Tolerance } from "./tolerance.ts";
 
 export interface AdapterReference {
   readonly base_model: string;
@@ -63,6 +63,8 @@ export interface AdapterCases {
   readonly configFields: readonly string[];
   /** The base's folder, where it is not the one that the case names among the golden models. */
   readonly base?: (folder: string) => string;
+  /** For gradient norms of training. */
+  readonly normTolerance?: Tolerance;
   /** Cases that are not taken. */
   readonly without?: readonly string[];
   /** The adapter of a case as it is trained and its final tensors' file, where its file holds something else. */
@@ -73,7 +75,15 @@ const fieldOf = (json: unknown, path: string): unknown =>
   path.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown> | undefined)?.[part], json);
 
 /** Declares the tests of all cases of one kind. */
-export function describeAdapterCases({ kind, weightsFile, configFields, base, without = [], inTraining = async () => undefined }: AdapterCases): void {
+export function describeAdapterCases({
+  kind,
+  weightsFile,
+  configFields,
+  base,
+  normTolerance,
+  without = [],
+  inTraining = async () => undefined,
+}: AdapterCases): void {
   let engine: Engine;
   let scratch: string;
   beforeAll(async () => {
@@ -131,7 +141,11 @@ export function describeAdapterCases({ kind, weightsFile, configFields, base, wi
         if (missing !== undefined) return context.skip(`not covered: ${name}: ${missing}`);
         const { model, adapter } = await open();
         const trained = (await inTraining(folder, model)) ?? { adapter, final: "final_adapter.safetensors" };
-        await expectTraining({ engine, model, adapter: trained.adapter }, reference.training!, join(folder, trained.final));
+        await expectTraining(
+          { engine, model, adapter: trained.adapter, ...(normTolerance && { normTolerance }) },
+          reference.training!,
+          join(folder, trained.final),
+        );
         const exported = await exportAdapter(engine, trained.adapter);
         for (const [key, { data }] of adapter.tensors)
           expect(worstExcess(exported.tensors.get(key)!.data, data, MERGED_WEIGHT).excess, key).toBeLessThanOrEqual(1);

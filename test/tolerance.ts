@@ -45,6 +45,12 @@ export const MERGED_WEIGHT: Tolerance = { absolute: 1e-6, relative: 1e-5 };
 /** Gradient norms over 20 AdamW steps: as the losses, with norms up to 10. */
 export const TRAINING_NORM: Tolerance = { absolute: 1e-4, relative: 1e-4 };
 
+/**
+ * The same over a base in four bits, whose cases the reference itself follows in float32 forty times less closely (its losses
+ * are 4e-5 from float64 where the others are 1e-6): their loss surface is rougher, and AdamW's signs amplify it.
+ */
+export const QUANTIZED_TRAINING_NORM: Tolerance = { absolute: 1e-3, relative: 1e-3 };
+
 /** Second derivatives against differences of first ones, in float64: the differences themselves are good to 1e-7. */
 export const SECOND_DIFFERENCE: Tolerance = { absolute: 1e-6, relative: 1e-6 };
 

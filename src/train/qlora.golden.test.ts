@@ -2,6 +2,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { describeAdapterCases } from "../../test/golden-adapter.ts";
 import { goldenCases } from "../../test/golden.ts";
+import { QUANTIZED_TRAINING_NORM } from "../../test/tolerance.ts";
 import { readSafetensorsHeader, readTensor } from "../io/safetensors.ts";
 import { openModel } from "../workbench/open-model.ts";
 
@@ -20,5 +21,6 @@ describe.each(goldenCases("qlora"))("qlora/$name", ({ name, folder }) => {
     weightsFile: "adapter_model.safetensors",
     configFields: ["peft_type", "r", "lora_alpha"],
     base: dirname,
+    normTolerance: QUANTIZED_TRAINING_NORM,
   });
 });

@@ -4,6 +4,7 @@ import { GiantError } from "../base/errors.ts";
 import { resolveOptions, type OptionTable } from "../base/options.ts";
 import { METHOD_OPTIONS, type MethodOptions } from "./methods/method-options.ts";
 import { METHOD_NAMES, type MethodName, tuningMethod } from "./methods/tuning-methods.ts";
+import { NF4_BLOCK_SIZES } from "../quantize/nf4.ts";
 import { validationOf } from "./validation-option.ts";
 import { checkCourse, COURSE_OPTIONS, type CourseOptions, MACHINE } from "./course-options.ts";
 
@@ -91,8 +92,8 @@ export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): 
   const learningRate = layers.findLast((layer) => layer.learningRate !== undefined)?.learningRate ?? tuningMethod(options.method).learningRate;
   // Who chooses four bits is short of memory.
   const recompute = layers.findLast((layer) => layer.recompute !== undefined)?.recompute ?? options.method === "qlora";
-  if (options.method === "qlora" && options.quantBlockSize % 2 !== 0) {
-    throw new GiantError("usage", `--quant-block-size: ${options.quantBlockSize} is not an even number`, { hint: "Two codes share a byte: take 64." });
+  if (options.method === "qlora" && !NF4_BLOCK_SIZES.includes(options.quantBlockSize)) {
+    throw new GiantError("usage", `--quant-block-size: ${options.quantBlockSize} is none of ${NF4_BLOCK_SIZES.join(", ")}`, { hint: "64 is the paper's." });
   }
   if (options.method === "qlora" && options.device !== "auto" && options.device !== "cpu") {
     throw new GiantError("usage", `--device ${options.device}: a base in four bits is computed on the CPU only`, {

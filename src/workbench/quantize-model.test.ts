@@ -32,7 +32,7 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-const EXACT = { absolute: 0, relative: 0 };
+const EXACT = { absolute: Number.MIN_VALUE, relative: 0 };
 const PLAIN = { blockSize: 64, doubleQuant: false };
 const DOUBLE = { blockSize: 64, doubleQuant: true };
 

@@ -11,7 +11,7 @@ const GROUP = "QLoRA";
 
 export const QLORA_OPTIONS: OptionTable<QloraOptions> = {
   doubleQuant: { group: GROUP, type: "boolean", default: true, help: "keep the blocks' magnitudes in eight bits" },
-  quantBlockSize: { group: GROUP, type: "integer", minimum: 2, default: 64, unit: "weights", help: "weights that share a magnitude; an even number" },
+  quantBlockSize: { group: GROUP, type: "integer", minimum: 2, default: 64, unit: "weights", help: "weights that share a magnitude" },
   quantizedCache: {
     group: GROUP,
     type: "path",
