@@ -7,7 +7,13 @@ import type { OperatorName, Tensor } from "./tensor.ts";
 
 /** A piece of the graph that is differentiated as one: computed again in the backward pass, or by a rule of its own. */
 type Block =
-  | { readonly kind: "recomputed"; readonly inputs: readonly Tensor[]; readonly compute: (...inputs: Tensor[]) => Tensor }
+  | {
+      readonly kind: "recomputed";
+      readonly inputs: readonly Tensor[];
+      readonly compute: (...inputs: Tensor[]) => Tensor;
+      /** What it has in common with those it takes turns with. */
+      readonly queue?: object;
+    }
   | { readonly kind: "ruled"; readonly inputs: readonly Tensor[]; readonly rule: (dy: Tensor) => readonly (Tensor | undefined)[] };
 
 const blocks: WeakMap<Tensor, Block> = new WeakMap();
@@ -21,6 +27,19 @@ export function checkpoint(compute: (...inputs: Tensor[]) => Tensor, inputs: rea
   const result = compute(...inputs);
   blocks.set(result, { kind: "recomputed", inputs, compute });
   return result;
+}
+
+/**
+ * Several checkpoints of the same inputs, whose backward passes run one after the other: none computes anything again
+ * before the one whose turn it was has added its share to the gradient of the first input.
+ */
+export function checkpointsInTurn(computes: readonly ((...inputs: Tensor[]) => Tensor)[], inputs: readonly Tensor[]): Tensor[] {
+  const queue = {};
+  return computes.map((compute) => {
+    const result = compute(...inputs);
+    blocks.set(result, { kind: "recomputed", inputs, compute, queue });
+    return result;
+  });
 }
 
 /**
@@ -50,6 +69,8 @@ function backward(root: Tensor, seed: Tensor, wrt: readonly Tensor[]): (Tensor |
     const sum = gradients.get(tensor);
     gradients.set(tensor, sum === undefined ? gradient : T.add(sum, gradient));
   };
+  /** What was given last by those who take turns. */
+  const turns = new Map<object, Tensor>();
   for (const tensor of walk.order.toReversed()) {
     const dy = gradients.get(tensor);
     if (dy === undefined || wanted.has(tensor)) continue;
@@ -62,24 +83,31 @@ function backward(root: Tensor, seed: Tensor, wrt: readonly Tensor[]): (Tensor |
     } else if (block.kind === "ruled") {
       block.rule(dy).forEach((gradient, i) => give(block.inputs[i]!, gradient));
     } else {
-      const inputs = block.inputs.map((input) => (input.dtype === "float32" ? after(input, dy) : input));
+      const given = block.queue && turns.get(block.queue);
+      const awaited = given === undefined ? [dy] : [dy, given];
+      const inputs = block.inputs.map((input) => (input.dtype === "float32" ? after(input, awaited) : input));
       const leaves = walk.capturedBy.get(tensor)!;
       const targets = [...inputs, ...leaves];
       const found = backward(block.compute(...inputs), dy, targets);
       [...block.inputs, ...leaves].forEach((target, i) => give(target, found[i]));
+      const sum = gradients.get(block.inputs[0]!);
+      if (block.queue !== undefined && sum !== undefined) turns.set(block.queue, sum);
     }
   }
   return wrt.map((tensor) => gradients.get(tensor));
 }
 
 /**
- * The input as a value that cannot be computed before `dy` is known: ONNX Runtime merges equal sub-expressions, and
- * would otherwise keep the first computation's results for the second.
+ * The input as a value that cannot be computed before all of `awaited` is known: ONNX Runtime merges equal
+ * sub-expressions, and would otherwise keep the first computation's results for the second.
  */
-function after(input: Tensor, dy: Tensor): Tensor {
-  let element = dy;
-  dy.shape.forEach((_, axis) => (element = T.slice(element, axis, 0, 1)));
-  return T.add(input, T.scale(T.reshape(element, []), 0));
+function after(input: Tensor, awaited: readonly Tensor[]): Tensor {
+  const elements = awaited.map((tensor) => {
+    let element = tensor;
+    tensor.shape.forEach((_, axis) => (element = T.slice(element, axis, 0, 1)));
+    return T.reshape(element, []);
+  });
+  return T.add(input, T.scale(elements.reduce(T.add), 0));
 }
 
 interface Walk {

@@ -3,6 +3,7 @@ import { gather, input } from "../core/operations.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { type Architecture, cachedDecoderInputs } from "../models/architecture.ts";
 import { forward } from "../nn/decoder.ts";
+import { headLogits } from "../nn/loss.ts";
 import { adapt } from "../peft/adapt.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
 
@@ -20,6 +21,6 @@ export function generationGraph(architecture: Architecture, method?: AdaptationM
   const { context, leaves } = adapt(method, { inputs });
   const hidden = forward(architecture.decoder, context, inputs);
   const last = gather(hidden, input("lastRows", "int32", ["N"]));
-  const logits = context.linear(architecture.head.path, last, architecture.head.spec);
+  const logits = headLogits(context, architecture.head, last);
   return { outputs: { logits, ...present }, presentNames: Object.keys(present), leaves };
 }

@@ -1,5 +1,5 @@
 /** What a model asks its surroundings for: an adaptation method answers in place of the plain context. */
-import { add, gather, matmul, mul, reshape, sum } from "../core/operations.ts";
+import { add, gather, matmul, mul, reshape, slice, sum } from "../core/operations.ts";
 import { checkpoint } from "../core/gradient.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { invariant } from "../base/errors.ts";
@@ -29,6 +29,11 @@ export interface ModelContext {
   parameter(name: string, shape: readonly number[], module?: string): Tensor;
   /** x [N, in] → [N, out]. */
   linear(path: string, x: Tensor, spec: LinearSpec): Tensor;
+  /**
+   * `length` of the outputs from `start` on: x [N, in] → [N, length]. Absent where a method changes linear layers in a way
+   * that it does not give in parts.
+   */
+  linearRange?(path: string, x: Tensor, spec: LinearSpec, start: number, length: number): Tensor;
   /** Only output ids[n] of row n: x [N, in], ids [N] → [N, 1]. A loss needs no more of the true class. */
   linearAt(path: string, x: Tensor, ids: Tensor, spec: LinearSpec): Tensor;
   /** ids [...] → [..., width]. */
@@ -70,6 +75,11 @@ export function plainContext({ leaf, recompute = false }: PlainContextOptions): 
       const y = matmul(x, weightOf(context, path, spec), { transposeB: !spec.transposed });
       return spec.bias ? add(y, context.parameter(`${path}.bias`, [spec.outFeatures], path)) : y;
     },
+    linearRange(path, x, spec, start, length) {
+      const weight = slice(weightOf(context, path, spec), spec.transposed ? 1 : 0, start, length);
+      const y = matmul(x, weight, { transposeB: !spec.transposed });
+      return spec.bias ? add(y, slice(context.parameter(`${path}.bias`, [spec.outFeatures], path), 0, start, length)) : y;
+    },
     linearAt(path, x, ids, spec) {
       invariant(!spec.transposed, `linearAt needs the rows of ${path} to be outputs`);
       const y = rowDot(x, gather(weightOf(context, path, spec), ids));
@@ -91,12 +101,14 @@ export function plainContext({ leaf, recompute = false }: PlainContextOptions): 
 
 /**
  * A context that answers some questions itself and passes the rest on. The inner context's own calls do not come back
- * here: a method composes by calling `inner`.
+ * here: a method composes by calling `inner`. Who answers for linear layers must do so for parts of them too, or there are none.
  */
 export function extendContext(inner: ModelContext, overrides: Partial<ModelContext>): ModelContext {
+  const { linearRange } = inner;
   return {
     parameter: (name, shape, module) => inner.parameter(name, shape, module),
     linear: (path, x, spec) => inner.linear(path, x, spec),
+    ...(linearRange !== undefined && overrides.linear === undefined && { linearRange }),
     linearAt: (path, x, ids, spec) => inner.linearAt(path, x, ids, spec),
     embedding: (path, ids, spec) => inner.embedding(path, ids, spec),
     attention: (path, inputs) => inner.attention(path, inputs),

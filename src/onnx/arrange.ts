@@ -7,8 +7,12 @@ import type { OnnxNode } from "./model.ts";
  * ONNX Runtime orders nodes by a depth-first walk back from those that nobody uses, and begins with the last of them in
  * the file. In natural order every gradient would be computed at the very end, its operands kept alive until then. The
  * unused nodes therefore stand at the end of the file in reverse: the value that is ready first is the last one.
+ *
+ * Of a node's operands the one that is written last is computed first. What is made of `constants` alone therefore stands
+ * at the beginning: a weight that is widened would otherwise be so before everything that its product waits for, and all
+ * weights of the model would lie in memory at once.
  */
-export function arrange(nodes: readonly OnnxNode[], outputs: ReadonlyMap<string, string>): OnnxNode[] {
+export function arrange(nodes: readonly OnnxNode[], outputs: ReadonlyMap<string, string>, constants: ReadonlySet<string> = new Set()): OnnxNode[] {
   const live = withoutUnused(nodes, new Set(outputs.values()));
   const consumed = new Set(live.flatMap((node) => node.inputs));
   const byValue = new Map(live.map((node) => [node.outputs[0]!, node]));
@@ -25,7 +29,14 @@ export function arrange(nodes: readonly OnnxNode[], outputs: ReadonlyMap<string,
   }
   const inner = live.filter((node) => !shownAs.has(node.outputs[0]!));
   const last = [...shownAs].map(([shownValue, name]) => ({ ...byValue.get(shownValue)!, outputs: [name] }));
-  return [...inner, ...identities, ...last.toReversed()];
+  const fixed = new Set(constants);
+  const early = new Set<OnnxNode>();
+  for (const node of inner) {
+    if (!node.inputs.every((input) => input === "" || fixed.has(input))) continue;
+    early.add(node);
+    for (const output of node.outputs) fixed.add(output);
+  }
+  return [...early, ...inner.filter((node) => !early.has(node)), ...identities, ...last.toReversed()];
 }
 
 /** Keeps the nodes that an output depends on; nodes stand after those they use. */

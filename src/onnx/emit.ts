@@ -33,6 +33,8 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const fused = fuseProducts(order, Object.values(outputs));
   const names = new Map<Tensor, string>();
   const halves = new Map<Tensor, OnnxElementType>();
+  /** Weights, and rows of weights, by where they lie. */
+  const located = new Map<Tensor, { readonly name: string; readonly at: WeightLocation }>();
   const packed = new Map<Tensor, { readonly name: string; readonly at: Nf4Location }>();
   const nameOf = (tensor: Tensor): string => {
     const weight = packed.get(tensor);
@@ -54,8 +56,14 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
         packed.set(tensor, { name, at: location.nf4 });
         continue;
       }
+      located.set(tensor, { name, at: location });
       names.set(tensor, emitter.weight(name, shape, location));
       if (location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
+    } else if (isRows(tensor) && located.has(tensor.inputs[0]!)) {
+      const rows = rowsOf(tensor, located.get(tensor.inputs[0]!)!);
+      located.set(tensor, rows);
+      names.set(tensor, emitter.weight(rows.name, tensor.shape, rows.at));
+      if (rows.at.storage !== "F32") halves.set(tensor, elementTypeOf(rows.at.storage));
     } else if (tensor.op === "gather" && halves.has(tensor.inputs[0]!)) {
       // Widen the rows that are taken, not the table.
       const gathered = emitter.op("Gather", [names.get(tensor.inputs[0]!)!, nameOf(tensor.inputs[1]!)], { axis: int(0) });
@@ -67,7 +75,11 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     }
   }
   const inOrderOfCreation = Object.entries(outputs).toSorted(([, a], [, b]) => a.id - b.id);
-  const nodes = arrange(emitter.nodes, new Map(inOrderOfCreation.map(([name, tensor]) => [name, nameOf(tensor)])));
+  const nodes = arrange(
+    emitter.nodes,
+    new Map(inOrderOfCreation.map(([name, tensor]) => [name, nameOf(tensor)])),
+    new Set(emitter.initializers.map(({ name }) => name)),
+  );
   const written = new Set(nodes.flatMap((node) => node.outputs));
   const values = new Map<string, OnnxValue>();
   for (const step of emitter.steps) if (written.has(step.name) && !(step.name in outputs)) values.set(step.name, step);
@@ -81,4 +93,21 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     outputs: Object.entries(outputs).map(([name, tensor]) => value(name, tensor)),
     values: [...values.values()],
   };
+}
+
+/** Whether a tensor takes whole rows of another, which lie together in its file. */
+function isRows(tensor: Tensor): tensor is Tensor<"slice"> {
+  if (tensor.op !== "slice") return false;
+  const { axis, start, length } = tensor.attributes as Operators["slice"];
+  return axis === 0 && typeof start === "number" && typeof length === "number";
+}
+
+/** These rows where they lie: nothing is copied. */
+function rowsOf(
+  rows: Tensor<"slice">,
+  { name, at }: { readonly name: string; readonly at: WeightLocation },
+): { readonly name: string; readonly at: WeightLocation } {
+  const [start, length] = [rows.attributes.start as number, rows.attributes.length as number];
+  const rowBytes = at.bytes / (rows.inputs[0]!.shape[0] as number);
+  return { name: `${name}[${start}:${start + length}]`, at: { ...at, offset: at.offset + start * rowBytes, bytes: length * rowBytes } };
 }

@@ -7,7 +7,7 @@
  * Tensor names are the keys of PEFT's adapter_model.safetensors.
  */
 import { GiantError } from "../base/errors.ts";
-import { add, div, gather, matmul, mul, reshape, scalar, scale, sqrt, stopGradient, sub, sum, transpose } from "../core/operations.ts";
+import { add, div, gather, matmul, mul, reshape, scalar, scale, slice, sqrt, stopGradient, sub, sum, transpose } from "../core/operations.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { extendContext, type LinearSpec, type ModelContext, rowDot } from "../nn/context.ts";
 import type { Inventory } from "../nn/inventory.ts";
@@ -148,6 +148,7 @@ function loraContext(
       const inner = scaled(matmul(drop(x, path), A, { transposeB: true }), site); // [N, r]
       return add(base.linear(path, x, spec), matmul(inner, B, { transposeB: true }));
     },
+    ...(base.linearRange !== undefined && !config.useDora && { linearRange: rangesOf(base.linearRange, sites, tensor, drop) }),
     linearAt(path, x, ids, spec) {
       const site = sites.get(path);
       if (site === undefined) return base.linearAt(path, x, ids, spec);
@@ -178,6 +179,22 @@ function updateOf({ scaling, linear }: Site, A: Tensor, B: Tensor): Tensor {
 function embeddingUpdateOf({ path, scaling }: Site, tensor: (name: string) => Tensor): Tensor {
   const product = matmul(tensor(key(path, "lora_embedding_A")), tensor(key(path, "lora_embedding_B")), { transposeA: true, transposeB: true });
   return scale(product, scaling);
+}
+
+/** A part of the outputs: the base's, and that of the low-rank term. */
+function rangesOf(
+  base: NonNullable<ModelContext["linearRange"]>,
+  sites: ReadonlyMap<string, Site>,
+  tensor: (name: string) => Tensor,
+  drop: (x: Tensor, path: string) => Tensor,
+): NonNullable<ModelContext["linearRange"]> {
+  return (path, x, spec, start, length) => {
+    const y = base(path, x, spec, start, length);
+    const site = sites.get(path);
+    if (site === undefined) return y;
+    const inner = scale(matmul(drop(x, path), tensor(key(path, "lora_A.weight")), { transposeB: true }), site.scaling);
+    return add(y, matmul(inner, slice(tensor(key(path, "lora_B.weight")), 0, start, length), { transposeB: true }));
+  };
 }
 
 /** W + s·B·A as the base stores W. */

@@ -7,7 +7,7 @@ import { type Architecture, decoderInputs, lengthOf } from "../models/architectu
 import { forward } from "../nn/decoder.ts";
 import { dropoutFrom } from "../nn/dropout.ts";
 import { QUERY_BLOCKS } from "../nn/mask.ts";
-import { crossEntropy } from "../nn/loss.ts";
+import { headCrossEntropy, headParts } from "../nn/loss.ts";
 import { adapt } from "../peft/adapt.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
 
@@ -23,6 +23,8 @@ export interface LossGraphOptions {
   readonly dropout?: boolean;
   /** Blocks that the queries of each row are cut into; rows are padded to a multiple of it. */
   readonly queryBlocks?: number;
+  /** Outputs of the head that are computed at once, in place of what suits its size. */
+  readonly headRows?: number;
 }
 
 /**
@@ -40,8 +42,13 @@ export function lossGraph(architecture: Architecture, method: AdaptationMethod |
   });
   const hidden = forward(architecture.decoder, context, inputs);
   const rows = gather(hidden, labelRows);
-  const { path, spec } = architecture.head;
-  const loss = crossEntropy(context.linear(path, rows, spec), context.linearAt(path, rows, input("labelIds", "int32", ["N"]), spec));
+  const { head } = architecture;
+  // The gradient of a head that is trained whole is one matrix: parts of it would only have to be put together again.
+  const trained = method?.replacement(head.spec.tiedTo ?? `${head.path}.weight`, head.path) !== undefined;
+  const loss = headCrossEntropy(context, head, rows, input("labelIds", "int32", ["N"]), {
+    parts: headParts(head.spec, trained ? head.spec.outFeatures : options.headRows),
+    recompute: options.recompute ?? false,
+  });
   return { lossSum: sumAll(loss), leaves };
 }
 
