@@ -33,7 +33,7 @@ export interface ModelContext {
    * `length` of the outputs from `start` on: x [N, in] → [N, length]. Absent where a method changes linear layers in a way
    * that it does not give in parts.
    */
-  linearRange?(path: string, x: Tensor, spec: LinearSpec, start: number, length: number): Tensor;
+  readonly linearRange?: (path: string, x: Tensor, spec: LinearSpec, start: number, length: number) => Tensor;
   /** Only output ids[n] of row n: x [N, in], ids [N] → [N, 1]. A loss needs no more of the true class. */
   linearAt(path: string, x: Tensor, ids: Tensor, spec: LinearSpec): Tensor;
   /** ids [...] → [..., width]. */
