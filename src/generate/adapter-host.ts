@@ -39,7 +39,7 @@ export function selectionOf(adapters: AdapterSelection): AdapterSelection {
 /** An adapter on the device; it stays there until it is unloaded and nobody writes with it any more. */
 interface HostedAdapter {
   readonly name: string;
-  readonly adapter: LoadedAdapter;
+  readonly method: AdaptationMethod;
   readonly residents: ReadonlyMap<string, Resident>;
   unloaded: boolean;
   writers: number;
@@ -82,7 +82,7 @@ export class AdapterHost {
 
   /** The method of a loaded adapter. */
   methodOf(name: string): string {
-    return this.#adapter(name).adapter.method.name;
+    return this.#adapter(name).method.name;
   }
 
   /**
@@ -99,7 +99,7 @@ export class AdapterHost {
     this.#refuseTaken(name);
     const residents = new Map<string, Resident>();
     // The name is taken before the upload, so that two calls cannot both have it.
-    this.#adapters.set(name, { name, adapter, residents, unloaded: false, writers: 0 });
+    this.#adapters.set(name, { name, method: adapter.method, residents, unloaded: false, writers: 0 });
     // Some tensors of a file are no part of any graph, such as an embedding that lies beside its own update.
     const used = generationGraph(this.#model.architecture, adapter.method).leaves;
     for (const tensor of used.keys()) residents.set(tensor, await this.#engine.upload(adapter.tensors.get(tensor)!));
@@ -159,7 +159,7 @@ export class AdapterHost {
         architecture: this.#model.architecture,
         presentNames,
         adapterFeeds: Object.fromEntries(leafNames.map((name) => [name, feeds.get(name)!])),
-        firstPosition: summed ? 0 : (adapters[0]?.adapter.method.firstPosition ?? 0),
+        firstPosition: summed ? 0 : (adapters[0]?.method.firstPosition ?? 0),
       };
       return writerOn(generatorOn(on, giveBack), this.#model, this.#tokenizer);
     } catch (error) {
@@ -208,9 +208,7 @@ export class AdapterHost {
       hosted.writers++;
       return { hash: known.hash, hosted };
     }
-    const method: AdaptationMethod | undefined = summed
-      ? sumOf(adapters.map(({ name, adapter }) => ({ name, method: adapter.method })))
-      : adapters[0]?.adapter.method;
+    const method: AdaptationMethod | undefined = summed ? sumOf(adapters) : adapters[0]?.method;
     const { outputs, presentNames, leaves } = generationGraph(this.#model.architecture, method);
     const bytes = encodeModel(emit(outputs, { target: this.#engine.device, weights: this.#model.locate }));
     const hash = createHash("sha256").update(bytes).digest("hex");
