@@ -59,6 +59,8 @@ export class AdapterHost {
   readonly #model: OpenModel;
   readonly #tokenizer: Tokenizer;
   readonly #adapters: Map<string, HostedAdapter> = new Map();
+  /** Names that are taken by adapters on their way to the device. */
+  readonly #arriving: Set<string> = new Set();
   /** By the hash of the graph's bytes. */
   readonly #programs: Map<string, Promise<HostedProgram>> = new Map();
   /** Hash and adapters by selection, so that a graph is not built again for each request. */
@@ -97,12 +99,20 @@ export class AdapterHost {
   /** Takes an adapter that is in memory already. */
   async add(name: string, adapter: LoadedAdapter): Promise<void> {
     this.#refuseTaken(name);
+    const { method, tensors } = adapter;
     const residents = new Map<string, Resident>();
-    // The name is taken before the upload, so that two calls cannot both have it.
-    this.#adapters.set(name, { name, method: adapter.method, residents, unloaded: false, writers: 0 });
-    // Some tensors of a file are no part of any graph, such as an embedding that lies beside its own update.
-    const used = generationGraph(this.#model.architecture, adapter.method).leaves;
-    for (const tensor of used.keys()) residents.set(tensor, await this.#engine.upload(adapter.tensors.get(tensor)!));
+    this.#arriving.add(name);
+    try {
+      // Some tensors of a file are no part of any graph, such as an embedding that lies beside its own update.
+      const used = generationGraph(this.#model.architecture, method).leaves;
+      for (const tensor of used.keys()) residents.set(tensor, await this.#engine.upload(tensors.get(tensor)!));
+      this.#adapters.set(name, { name, method, residents, unloaded: false, writers: 0 });
+    } catch (error) {
+      await this.#engine.release(...residents.values());
+      throw error;
+    } finally {
+      this.#arriving.delete(name);
+    }
   }
 
   /** Forgets an adapter; its memory is free at once, or as soon as the last writer that uses it is closed. */
@@ -187,7 +197,8 @@ export class AdapterHost {
   }
 
   #refuseTaken(name: string): void {
-    if (this.#adapters.has(name)) throw new GiantError("usage", `an adapter named ${name} is loaded already`, { hint: "Unload it first, or name another." });
+    if (!this.#adapters.has(name) && !this.#arriving.has(name)) return;
+    throw new GiantError("usage", `an adapter named ${name} is loaded already`, { hint: "Unload it first, or name another." });
   }
 
   #adapter(name: string): HostedAdapter {
