@@ -1,15 +1,15 @@
 /**
- * What many adapters on one base cost: milliseconds of loading and of switching, and resident memory with each further adapter.
+ * What many adapters on one base cost: milliseconds of loading and of switching, and memory with each further adapter.
  *
  * Usage: npm run bench:hosting -- [--adapters N] [MODEL ...]
  */
+import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { AdapterHost, type AdapterSelection } from "../src/generate/adapter-host.ts";
 import { lora } from "../src/peft/lora.ts";
 import { LORA_DEFAULTS } from "../src/peft/lora-config.ts";
-import { processMemory } from "../src/runtime/memory.ts";
 import { startEngine } from "../src/runtime/worker-engine.ts";
 import { newAdapter } from "../src/workbench/adapter.ts";
 import { openModel } from "../src/workbench/open-model.ts";
@@ -36,10 +36,15 @@ async function timed<T>(work: () => Promise<T>): Promise<[ms: number, result: T]
   return [performance.now() - start, result];
 }
 
-/** Physical memory once garbage is gone, where Node was started with --expose-gc. */
-function residentBytes(): number {
+/**
+ * Physical memory once garbage is gone, where Node was started with --expose-gc. Linux's proportional set: weights that two
+ * programs map count once, where the resident set counts them for each.
+ */
+function heldBytes(): number {
   (globalThis as { gc?: () => void }).gc?.();
-  return processMemory().residentBytes;
+  const share = /^Pss:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"));
+  if (share === null) throw new Error("/proc/self/smaps_rollup has no Pss");
+  return Number(share[1]) * 1024;
 }
 
 async function measure(folder: string): Promise<void> {
@@ -55,14 +60,14 @@ async function measure(folder: string): Promise<void> {
   const folderOf = (i: number): string => join(values.folder, `${basename(folder)}-hosted-${i}`);
   for (let i = 0; i < count; i++) await saveAdapter(folderOf(i), await newAdapter(method, model, i), model);
   const loading: number[] = [];
-  const memory: number[] = [residentBytes()];
+  const memory: number[] = [heldBytes()];
   const [firstLoad] = await timed(() => host.load("0", folderOf(0)));
   const [first] = await timed(() => write([{ name: "0" }]));
-  memory.push(residentBytes());
+  memory.push(heldBytes());
   for (let i = 1; i < count; i++) {
     loading.push((await timed(() => host.load(String(i), folderOf(i))))[0]);
     await write([{ name: String(i) }]);
-    memory.push(residentBytes());
+    memory.push(heldBytes());
   }
   const switching: number[] = [];
   const answering: number[] = [];
@@ -90,13 +95,13 @@ async function measure(folder: string): Promise<void> {
   console.log(`2 tokens after a switch ${median(answering).toFixed(1)} ms, without one ${median(again).toFixed(1)} ms`);
   const growth = memory.slice(2).map((each, i) => each - memory[i + 1]!);
   console.log(
-    `resident: base ${megabytes(memory[0]!)} MB, with one adapter's graph ${megabytes(memory[1]!)} MB, then ${megabytes(median(growth))} MB an adapter`,
+    `memory: base ${megabytes(memory[0]!)} MB, with one adapter's graph ${megabytes(memory[1]!)} MB, then ${megabytes(median(growth))} MB an adapter`,
   );
   console.log(`${host.programCount} programs for ${count} adapters, a sum and the bare base`);
-  const before = residentBytes();
+  const before = heldBytes();
   for (const name of host.names) await host.unload(name);
   await write([]);
-  console.log(`unloading all: ${host.programCount} program left, ${megabytes(before - residentBytes())} MB given back`);
+  console.log(`unloading all: ${host.programCount} program left, ${megabytes(before - heldBytes())} MB given back`);
   await host.close();
   await engine.close();
 }

@@ -23,7 +23,7 @@ export const mergeCommand: Command<MergeOptions> = {
   usage: "--model DIR --adapter DIR[=WEIGHT] … --output DIR [--as-adapter]",
   examples: [
     "mini-giants merge --model models/SmolLM2-135M --adapter runs/first/adapter --output models/merged",
-    "mini-giants merge --model models/SmolLM2-135M --adapter a=0.7 --adapter b=0.3 --output both",
+    "mini-giants merge --model models/base --adapter a=0.7 --adapter b=0.3 --output both --as-adapter",
   ],
   table: MERGE_OPTIONS,
   async run(given, { output }) {

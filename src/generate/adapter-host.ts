@@ -39,7 +39,7 @@ export function selectionOf(adapters: AdapterSelection): AdapterSelection {
 /** An adapter on the device; it stays there until it is unloaded and nobody writes with it any more. */
 interface HostedAdapter {
   readonly name: string;
-  readonly adapter: LoadedAdapter;
+  readonly method: AdaptationMethod;
   readonly residents: ReadonlyMap<string, Resident>;
   unloaded: boolean;
   writers: number;
@@ -59,6 +59,8 @@ export class AdapterHost {
   readonly #model: OpenModel;
   readonly #tokenizer: Tokenizer;
   readonly #adapters: Map<string, HostedAdapter> = new Map();
+  /** Names that are taken by adapters on their way to the device. */
+  readonly #arriving: Set<string> = new Set();
   /** By the hash of the graph's bytes. */
   readonly #programs: Map<string, Promise<HostedProgram>> = new Map();
   /** Hash and adapters by selection, so that a graph is not built again for each request. */
@@ -82,7 +84,7 @@ export class AdapterHost {
 
   /** The method of a loaded adapter. */
   methodOf(name: string): string {
-    return this.#adapter(name).adapter.method.name;
+    return this.#adapter(name).method.name;
   }
 
   /**
@@ -97,12 +99,20 @@ export class AdapterHost {
   /** Takes an adapter that is in memory already. */
   async add(name: string, adapter: LoadedAdapter): Promise<void> {
     this.#refuseTaken(name);
+    const { method, tensors } = adapter;
     const residents = new Map<string, Resident>();
-    // The name is taken before the upload, so that two calls cannot both have it.
-    this.#adapters.set(name, { name, adapter, residents, unloaded: false, writers: 0 });
-    // Some tensors of a file are no part of any graph, such as an embedding that lies beside its own update.
-    const used = generationGraph(this.#model.architecture, adapter.method).leaves;
-    for (const tensor of used.keys()) residents.set(tensor, await this.#engine.upload(adapter.tensors.get(tensor)!));
+    this.#arriving.add(name);
+    try {
+      // Some tensors of a file are no part of any graph, such as an embedding that lies beside its own update.
+      const used = generationGraph(this.#model.architecture, method).leaves;
+      for (const tensor of used.keys()) residents.set(tensor, await this.#engine.upload(tensors.get(tensor)!));
+      this.#adapters.set(name, { name, method, residents, unloaded: false, writers: 0 });
+    } catch (error) {
+      await this.#engine.release(...residents.values());
+      throw error;
+    } finally {
+      this.#arriving.delete(name);
+    }
   }
 
   /** Forgets an adapter; its memory is free at once, or as soon as the last writer that uses it is closed. */
@@ -153,7 +163,7 @@ export class AdapterHost {
         for (const [name, resident] of residents) feeds.set(summed ? partTensor(i, name) : name, resident);
         if (summed) feeds.set(partWeight(i), weightTensor(weights[i]!));
       }
-      const own = summed ? undefined : adapters[0]?.adapter.method;
+      const own = summed ? undefined : adapters[0]?.method;
       const on = {
         engine: this.#engine,
         program,
@@ -189,7 +199,8 @@ export class AdapterHost {
   }
 
   #refuseTaken(name: string): void {
-    if (this.#adapters.has(name)) throw new GiantError("usage", `an adapter named ${name} is loaded already`, { hint: "Unload it first, or name another." });
+    if (!this.#adapters.has(name) && !this.#arriving.has(name)) return;
+    throw new GiantError("usage", `an adapter named ${name} is loaded already`, { hint: "Unload it first, or name another." });
   }
 
   #adapter(name: string): HostedAdapter {
@@ -210,9 +221,7 @@ export class AdapterHost {
       hosted.writers++;
       return { hash: known.hash, hosted };
     }
-    const method: AdaptationMethod | undefined = summed
-      ? sumOf(adapters.map(({ name, adapter }) => ({ name, method: adapter.method })))
-      : adapters[0]?.adapter.method;
+    const method: AdaptationMethod | undefined = summed ? sumOf(adapters) : adapters[0]?.method;
     const { outputs, presentNames, leaves } = generationGraph(this.#model.architecture, method);
     const bytes = encodeModel(emit(outputs, { target: this.#engine.device, weights: this.#model.locate }));
     const hash = createHash("sha256").update(bytes).digest("hex");
