@@ -6,7 +6,6 @@ import { afterAll, describe, expect, test } from "vitest";
 import { METHOD_NAMES } from "../train/methods/tuning-methods.ts";
 import { runCli } from "./run.ts";
 import { VERBS } from "./verbs.ts";
-import { METHOD_NAMES } from "../train/methods/tuning-methods.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "cli-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
