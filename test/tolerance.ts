@@ -33,6 +33,12 @@ export const CENTRAL_DIFFERENCE: Tolerance = { absolute: 1e-7, relative: 1e-7 };
 /** One operator on a float32 device against the float64 interpreter, relative to the largest output. */
 export const OPERATOR_OF_MAXIMUM: number = 2e-5;
 
+/**
+ * A product with int8 weights on the CPU, relative to the largest output: each factor of a row is rounded by up to 1/254 of
+ * the row's largest, and over a handful of terms these errors do not cancel. Its gradient is such a product of such products.
+ */
+export const INT8_PRODUCT_OF_MAXIMUM: number = 2e-2;
+
 /** Activation functions on [-8, 8] and their derivatives in float32, where tanh and erf of the device round. */
 export const ACTIVATION: Tolerance = { absolute: 2e-6, relative: 2e-6 };
 

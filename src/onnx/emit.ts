@@ -48,7 +48,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
       invariant(options.weights !== undefined, `no weights are given for parameter ${name}`);
       const location = options.weights(name);
       names.set(tensor, emitter.weight(name, shape, location));
-      if (location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
+      if (tensor.dtype === "float32" && location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
     } else if (tensor.op === "gather" && halves.has(tensor.inputs[0]!)) {
       // Widen the rows that are taken, not the table.
       const gathered = emitter.op("Gather", [names.get(tensor.inputs[0]!)!, nameOf(tensor.inputs[1]!)], { axis: int(0) });
@@ -62,6 +62,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
   const inOrderOfCreation = Object.entries(outputs).toSorted(([, a], [, b]) => a.id - b.id);
   const nodes = arrange(emitter.nodes, new Map(inOrderOfCreation.map(([name, tensor]) => [name, nameOf(tensor)])));
   const written = new Set(nodes.flatMap((node) => node.outputs));
+  const read = new Set(nodes.flatMap((node) => node.inputs));
   const values = new Map<string, OnnxValue>();
   for (const step of emitter.steps) if (written.has(step.name) && !(step.name in outputs)) values.set(step.name, step);
   for (const [tensor, name] of names) if (written.has(name) && !(name in outputs)) values.set(name, value(name, tensor));
@@ -69,7 +70,8 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     opset: OPSET,
     graphName: "mini-giants",
     nodes,
-    initializers: emitter.initializers,
+    // A quantised weight comes with its transpose, which a forward pass alone does not read.
+    initializers: emitter.initializers.filter(({ name }) => read.has(name)),
     inputs: inputs.map((tensor) => value(tensor.attributes.name, tensor)),
     outputs: Object.entries(outputs).map(([name, tensor]) => value(name, tensor)),
     values: [...values.values()],
