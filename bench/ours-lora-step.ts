@@ -1,10 +1,12 @@
 /** One LoRA training run of a model folder with mini-giants; prints one JSON line of measurements, as bench/peers/lora_step.py. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startEngine } from "../src/runtime/worker-engine.ts";
 import { createLearner } from "../src/train/graph-learner.ts";
 import { ADAMW } from "../src/train/step-graph.ts";
 import { loadAdapter } from "../src/workbench/load-adapter.ts";
+import { openInt8Weights } from "../src/workbench/int8-weights.ts";
 import { openModel } from "../src/workbench/open-model.ts";
 import { makeBatch } from "./inputs.ts";
 import { median } from "./statistics.ts";
@@ -21,6 +23,8 @@ const { values } = parseArgs({
     warmup: { type: "string", default: "2" },
     threads: { type: "string", default: "2" },
     "learning-rate": { type: "string", default: "1e-4" },
+    compute: { type: "string", default: "exact" },
+    cache: { type: "string" },
     profile: { type: "string" },
   },
 });
@@ -28,6 +32,7 @@ if (values.model === undefined || values.adapter === undefined) throw new Error(
 
 const engine = await startEngine({ device: "cpu", threads: Number(values.threads) });
 const model = await openModel(values.model);
+const { compute, cache = join(values.model, "..") } = values;
 const learner = await createLearner({
   engine,
   model,
@@ -37,6 +42,7 @@ const learner = await createLearner({
   recompute: values.recompute,
   // As tune does.
   packWeights: true,
+  ...(compute === "fast" && { int8: await openInt8Weights(model, cache) }),
   longestRow: Number(values.length),
   ...(values.profile !== undefined && { profilePrefix: values.profile }),
 });

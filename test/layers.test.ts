@@ -17,9 +17,10 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   peft: ["base", "core", "nn"],
   data: ["base", "tokenize"],
   plan: ["base", "core", "nn", "onnx", "models", "peft"],
+  quantize: ["base"],
   io: ["base", "data"],
   runtime: ["base", "core", "onnx", "plan", "io"],
-  workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "io", "runtime"],
+  workbench: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "quantize", "io", "runtime"],
   generate: ["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "io", "runtime", "workbench"],
   train: ["base", "chart", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "plan", "io", "runtime", "workbench", "generate"],
   demo: ["io", "train"],
@@ -41,7 +42,7 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rooms that run anywhere, a browser included, and cannot fail for outside reasons. */
-const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "chart", "plan"]);
+const PURE = new Set(["base", "core", "nn", "onnx", "tokenize", "models", "peft", "data", "chart", "plan", "quantize"]);
 
 const OUTSIDE = /(?<!\.)\b(?:fetch|process)\b(?!\s*:)|\bDate\.now\b|\bMath\.random\b/;
 

@@ -21,6 +21,8 @@ export interface LossGraph {
 export interface LossGraphOptions {
   readonly recompute?: boolean;
   readonly dropout?: boolean;
+  /** Which linear layers are computed with int8 codes of their frozen parameter. */
+  readonly quantized?: ((parameter: string, module: string) => boolean) | undefined;
   /** Blocks that the queries of each row are cut into; rows are padded to a multiple of it. */
   readonly queryBlocks?: number;
 }
@@ -36,6 +38,7 @@ export function lossGraph(architecture: Architecture, method: AdaptationMethod |
   const { context, leaves } = adapt(method, {
     inputs,
     recompute: options.recompute ?? false,
+    quantized: options.quantized,
     ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }),
   });
   const hidden = forward(architecture.decoder, context, inputs);
