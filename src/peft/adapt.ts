@@ -24,6 +24,11 @@ export function int8Names(parameter: string): { readonly weight: Int8Names; read
   return { weight: names(""), transposed: names(".transposed") };
 }
 
+/** How the part of an int8 form that has this name lies in its file; undefined for a parameter of the base. */
+export function int8StorageOf(name: string): "I8" | "F32" | undefined {
+  return /\.int8(?:\.transposed)?$/.test(name) ? "I8" : /\.int8(?:\.transposed)?\.scales$/.test(name) ? "F32" : undefined;
+}
+
 export interface Int8Names {
   readonly codes: string;
   readonly scales: string;

@@ -97,6 +97,7 @@ function planOf({ model, method, learning, questions, sizes, lighter }: SubjectP
     recompute: learning.recompute ?? false,
     packs: learning.packWeights ?? false,
     dropout: learning.dropout ?? false,
+    fast: learning.int8 !== undefined,
     maxGradNorm: learning.maxGradNorm,
     ...(questions.size > 0 && { answers: { rows: questions.size, promptTokens: longest, newTokens: sampleTokens } }),
   };

@@ -21,8 +21,8 @@ export interface LossGraph {
 export interface LossGraphOptions {
   readonly recompute?: boolean;
   readonly dropout?: boolean;
-  /** Which linear layers are computed with int8 codes of their frozen parameter. */
-  readonly quantized?: ((parameter: string, module: string) => boolean) | undefined;
+  /** Computes the frozen linear layers of the blocks in int8; the head stays exact, see docs/methods.md. */
+  readonly fast?: boolean;
   /** Blocks that the queries of each row are cut into; rows are padded to a multiple of it. */
   readonly queryBlocks?: number;
 }
@@ -38,7 +38,7 @@ export function lossGraph(architecture: Architecture, method: AdaptationMethod |
   const { context, leaves } = adapt(method, {
     inputs,
     recompute: options.recompute ?? false,
-    quantized: options.quantized,
+    ...(options.fast && { quantized: (_, module) => module !== architecture.head.path }),
     ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }),
   });
   const hidden = forward(architecture.decoder, context, inputs);

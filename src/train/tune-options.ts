@@ -1,5 +1,6 @@
 /** The options of a tuning run: the one source of its flags, recipe keys, help and defaults. */
 import { resolve } from "node:path";
+import { GiantError } from "../base/errors.ts";
 import { resolveOptions, type OptionTable } from "../base/options.ts";
 import { METHOD_OPTIONS, type MethodOptions } from "./methods/method-options.ts";
 import { METHOD_NAMES, type MethodName, tuningMethod } from "./methods/tuning-methods.ts";
@@ -22,6 +23,8 @@ export interface TuneOptions extends CourseOptions, MethodOptions {
   readonly longExamples: "drop" | "truncate" | "error";
 
   readonly packWeights: boolean;
+  readonly compute: "exact" | "fast";
+  readonly quantizedCache?: string;
 }
 
 const INPUT = "Input and output";
@@ -82,6 +85,20 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
     default: true,
     help: "keep float32 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute",
   },
+  compute: {
+    group: MACHINE,
+    type: "enum",
+    choices: ["exact", "fast"],
+    default: "exact",
+    help: "fast multiplies by the frozen weights of the blocks in int8 on the CPU: each product is off by about 1 %, evaluations stay exact",
+  },
+  quantizedCache: {
+    group: MACHINE,
+    type: "path",
+    placeholder: "DIR",
+    defaultText: "mini-giants in the user's cache folder",
+    help: "folder that keeps the int8 form of a base for later runs of --compute fast",
+  },
 };
 
 /** Fills in the defaults, including those that hang on other options, makes paths absolute and checks options against each other. */
@@ -89,13 +106,21 @@ export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): 
   const options = resolveOptions(TUNE_OPTIONS, ...layers);
   const learningRate = layers.findLast((layer) => layer.learningRate !== undefined)?.learningRate ?? tuningMethod(options.method).learningRate;
   checkCourse(options, validationOf(options).kind !== "none");
+  if (options.compute === "fast" && options.method === "full") {
+    throw new GiantError("usage", "--compute fast: needs frozen weights, found --method full, which trains them all", { hint: "Leave --compute fast out." });
+  }
+  if (options.compute === "fast" && options.device !== "auto" && options.device !== "cpu") {
+    throw new GiantError("usage", `--compute fast: needs the CPU, found --device ${options.device}`, {
+      hint: "Set --device cpu, or leave --compute fast out.",
+    });
+  }
   return { ...options, learningRate, ...absolutePaths(options) };
 }
 
 /** The paths among given options, made absolute: a recipe means the same files wherever it is run from. */
 export function absolutePaths(options: Partial<TuneOptions>): Partial<TuneOptions> {
   const paths: Record<string, string> = {};
-  for (const name of ["model", "data", "output"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
+  for (const name of ["model", "data", "output", "quantizedCache"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
   if (options.validation !== undefined && validationOf({ validation: options.validation }).kind === "file") paths["validation"] = resolve(options.validation);
   return paths;
 }
