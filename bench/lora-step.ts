@@ -4,13 +4,12 @@
  *
  * The peer runs with the Python that PEER_PYTHON names (torch ≥ 2, transformers, peft) and is reported as absent otherwise.
  */
-import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
-import { cpus, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { SMOLLM2_135M, writeRandomLlama, writeRandomLora } from "./models.ts";
 import { median } from "./statistics.ts";
+import { machineLine, measure, type Measurement, replaceSection } from "./step-process.ts";
 
 interface Scenario {
   readonly name: string;
@@ -20,14 +19,6 @@ interface Scenario {
   readonly recompute: boolean;
   /** The peer's number type; ours is always fp32. */
   readonly peerDtype: "fp32" | "bf16";
-}
-
-interface Measurement {
-  readonly versions?: Readonly<Record<string, string>>;
-  readonly secondsPerStep: number;
-  readonly fastestStep: number;
-  readonly peakRssBytes: number;
-  readonly losses: readonly number[];
 }
 
 const SCENARIOS: readonly Scenario[] = [
@@ -55,7 +46,6 @@ const { values } = parseArgs({
   },
 });
 
-const run = promisify(execFile);
 const python = process.env["PEER_PYTHON"];
 const [model, adapter] = [join(values.folder, "smollm2-135m"), join(values.folder, "smollm2-135m-lora")];
 const child = join(import.meta.dirname, "ours-lora-step.js");
@@ -70,9 +60,10 @@ for (const scenario of SCENARIOS) {
   const ours: Measurement[] = [];
   const peer: Measurement[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
-    ours.push(await measure(process.execPath, [child, ...argumentsOf(scenario)]));
+    const flags = scenario.recompute ? ["--recompute"] : [];
+    ours.push(await measure(process.execPath, child, optionsOf(scenario), flags));
     if (python === undefined) continue;
-    peer.push(await measure(python, [peerScript, "--dtype", scenario.peerDtype, ...argumentsOf(scenario)]));
+    peer.push(await measure(python, peerScript, { ...optionsOf(scenario), dtype: scenario.peerDtype }, flags));
   }
   versions ??= peer[0]?.versions;
   if (peer.length > 0) compareLosses(scenario, ours[0]!.losses, peer[0]!.losses);
@@ -80,18 +71,17 @@ for (const scenario of SCENARIOS) {
   rows.push(row);
   console.log(row);
 }
-await writeResults(rows);
+await replaceSection(values.results, "lora-step", [
+  `${machineLine(values.threads, versions)} ${values.rounds} rounds in turns, ${values.steps} steps each after ${values.warmup} of warm-up.`,
+  "",
+  "| batch × length | labelled | recompute | peer | ours tok/s (best) | ours GB | peer tok/s (best) | peer GB | speed | best speed | memory |",
+  "|---|---|---|---|---|---|---|---|---|---|---|",
+  ...rows,
+]);
 
-function argumentsOf(scenario: Scenario): string[] {
-  const { batch, length, labelled, recompute } = scenario;
+function optionsOf({ batch, length, labelled }: Scenario): Record<string, string | number> {
   const { steps, warmup, threads } = values;
-  const options = { model, adapter, batch, length, labelled, steps, warmup, threads };
-  return [...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]), ...(recompute ? ["--recompute"] : [])];
-}
-
-async function measure(program: string, parameters: readonly string[]): Promise<Measurement> {
-  const { stdout } = await run(program, parameters, { maxBuffer: 1 << 24 });
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Measurement;
+  return { model, adapter, batch, length, labelled, steps, warmup, threads };
 }
 
 /** A faster program that computes something else is no faster program. */
@@ -118,26 +108,4 @@ function tableRow(scenario: Scenario, ours: readonly Measurement[], peer: readon
   const [peerSpeed, peerBest, peerMemory] = figures(peer);
   const ratios = [speed / peerSpeed, best / peerBest, memory / peerMemory].map((ratio) => `${ratio.toFixed(2)}×`);
   return `| ${[...cells, `${peerSpeed.toFixed(0)} (${peerBest.toFixed(0)})`, peerMemory.toFixed(2), ...ratios].join(" | ")} |`;
-}
-
-/** Replaces what stands between the table's marks; the prose around it is written by hand. */
-async function writeResults(table: readonly string[]): Promise<void> {
-  const [begin, end] = ["<!-- lora-step -->", "<!-- /lora-step -->"];
-  const text = await readFile(values.results, "utf8");
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`${values.results} has no ${begin} … ${end}`);
-  const machine = `${cpus()[0]?.model.trim() ?? "unknown processor"}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; ${values.threads} threads; Node ${process.versions.node}`;
-  const peer =
-    versions === undefined
-      ? "peer absent"
-      : Object.entries(versions)
-          .map(([name, version]) => `${name} ${version}`)
-          .join(", ");
-  const heading = [
-    `${machine}; ${peer}. ${values.rounds} rounds in turns, ${values.steps} steps each after ${values.warmup} of warm-up.`,
-    "",
-    "| batch × length | labelled | recompute | peer | ours tok/s (best) | ours GB | peer tok/s (best) | peer GB | speed | best speed | memory |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
-  ];
-  await writeFile(values.results, `${text.slice(0, from)}${begin}\n${[...heading, ...table].join("\n")}\n${text.slice(to)}`);
 }

@@ -1,5 +1,6 @@
 /** One training run of a model folder with mini-giants, LoRA from an adapter folder or any method from its start; prints one JSON line of measurements, as bench/peers/lora_step.py. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startEngine } from "../src/runtime/worker-engine.ts";
 import { createLearner } from "../src/train/graph-learner.ts";
@@ -9,6 +10,7 @@ import { METHOD_OPTIONS } from "../src/train/methods/method-options.ts";
 import { METHOD_NAMES, tuningMethod } from "../src/train/methods/tuning-methods.ts";
 import { newAdapter } from "../src/workbench/adapter.ts";
 import { loadAdapter } from "../src/workbench/load-adapter.ts";
+import { openInt8Weights } from "../src/workbench/int8-weights.ts";
 import { openModel } from "../src/workbench/open-model.ts";
 import { openTokenizer } from "../src/workbench/open-tokenizer.ts";
 import { makeBatch } from "./inputs.ts";
@@ -27,6 +29,8 @@ const { values } = parseArgs({
     warmup: { type: "string", default: "2" },
     threads: { type: "string", default: "2" },
     "learning-rate": { type: "string", default: "1e-4" },
+    compute: { type: "string", default: "exact" },
+    cache: { type: "string" },
     profile: { type: "string" },
   },
 });
@@ -39,6 +43,7 @@ const adapter =
   name === undefined
     ? await loadAdapter(values.adapter!, model)
     : await newAdapter(tuningMethod(name).make(resolveOptions(METHOD_OPTIONS, {}), model, openTokenizer(model)), model, 1);
+const { compute, cache = join(values.model, "..") } = values;
 const learner = await createLearner({
   engine,
   model,
@@ -48,6 +53,7 @@ const learner = await createLearner({
   recompute: values.recompute,
   // As tune does.
   packWeights: true,
+  ...(compute === "fast" && { int8: await openInt8Weights(model, cache) }),
   longestRow: Number(values.length),
   ...(values.profile !== undefined && { profilePrefix: values.profile }),
 });

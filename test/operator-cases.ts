@@ -106,6 +106,34 @@ function products(): OperatorCase[] {
 const reductions = (f: (x: Tensor, axes: readonly number[]) => Tensor): OperatorCase[] =>
   [[0], [1], [-1], [0, 2], [0, 1, 2]].map((axes) => ({ name: `axes ${axes}`, inputs: [at([2, 3, 4])], compute: ([x]) => f(x!, axes) }));
 
+/** A weight of codes drawn at random, with one scale for all: then its transpose is exactly the other way round. */
+function quantized(K: number, N: number): [weight: T.QuantizedMatrix, transposed: T.QuantizedMatrix] {
+  const random = new Random(K * N);
+  const codes = Int8Array.from({ length: K * N }, () => random.integer(255) - 127);
+  const matrix = (shape: [number, number], data: Int8Array): T.QuantizedMatrix => ({
+    codes: T.constant({ dtype: "int8", shape, data }),
+    scales: T.constant({ dtype: "float32", shape: [shape[1]], data: new Float32Array(shape[1]).fill(0.01) }),
+  });
+  return [
+    matrix([K, N], codes),
+    matrix(
+      [N, K],
+      codes.map((_, i) => codes[(i % K) * N + Math.floor(i / K)]!),
+    ),
+  ];
+}
+
+/** The first row of x becomes zeros. */
+const zeroRow = (x: Tensor): Tensor =>
+  T.mul(
+    x,
+    T.scatterAdd(
+      T.constant({ dtype: "int32", shape: [3], data: Int32Array.of(1, 2, 3) }),
+      T.constant({ dtype: "float32", shape: [3, 1], data: Float32Array.of(1, 1, 1) }),
+      "N",
+    ),
+  );
+
 const nonZero: OperatorCase["compute"] = ([a, b]) => T.div(a!, b!);
 
 export const operatorCases: { readonly [Op in OperatorName]: readonly OperatorCase[] } = {
@@ -179,6 +207,19 @@ export const operatorCases: { readonly [Op in OperatorName]: readonly OperatorCa
   sum: reductions(T.sum),
   max: reductions(T.max),
   matmul: products(),
+  quantizedMatmul: [
+    { name: "", inputs: [at([4, 5])], compute: ([x]) => T.quantizedMatmul(x!, ...quantized(5, 3)), differentiable: [0] },
+    {
+      name: "symbolic rows, one of them zero",
+      inputs: [{ shape: [4, 8], symbols: ["N", 8] }],
+      compute: ([x]) => T.quantizedMatmul(zeroRow(x!), ...quantized(8, 6)),
+    },
+    {
+      name: "whose gradient has a factor per row",
+      inputs: [at([4, 3]), at([4, 1])],
+      compute: ([x, r]) => T.mul(T.logSumExp(T.quantizedMatmul(x!, ...quantized(3, 7))), r!),
+    },
+  ],
   gather: [
     { name: "vector of ids", inputs: [at([5, 3])], ids: [[4, 0, 4, 2]], compute: ([table], [ids]) => T.gather(table!, ids!) },
     { name: "matrix of ids", inputs: [at([5, 3])], ids: [[4, 0, 4, 2]], compute: ([table], [ids]) => T.gather(table!, T.reshape(ids!, [2, 2])) },

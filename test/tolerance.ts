@@ -33,6 +33,23 @@ export const CENTRAL_DIFFERENCE: Tolerance = { absolute: 1e-7, relative: 1e-7 };
 /** One operator on a float32 device against the float64 interpreter, relative to the largest output. */
 export const OPERATOR_OF_MAXIMUM: number = 2e-5;
 
+/**
+ * A product with int8 weights on the CPU, relative to the largest output: each factor of a row is rounded by up to 1/254 of
+ * the row's largest, and over a handful of terms these errors do not cancel. Its gradient is such a product of such products.
+ */
+export const INT8_PRODUCT_OF_MAXIMUM: number = 2e-2;
+
+/** Loss of a step whose frozen layers are computed in int8, relative to the exact one: the errors of single tokens average out. */
+export const FAST_LOSS: number = 1e-2;
+
+/**
+ * Gradients of such a step, by the norm of the difference over the exact norm, per tensor. A product of normal numbers is off
+ * by 1 % (weights and rows by 0.7 % each, of uniform rounding in steps of 3 to 4 deviations over 127), which adds up over some
+ * twenty products there and back to 5 %; softmax over large scores makes up to 12 % of it in the golden models, whose weights
+ * are large and whose rows are narrow. Codes up to 63, 31 and 15 give 1.4, 2.9 and 5.5 times that, as rounding must.
+ */
+export const FAST_GRADIENT: number = 0.15;
+
 /** Activation functions on [-8, 8] and their derivatives in float32, where tanh and erf of the device round. */
 export const ACTIVATION: Tolerance = { absolute: 2e-6, relative: 2e-6 };
 

@@ -1,16 +1,16 @@
 /** Element types of the graph, and the typed arrays that hold them on the host. */
 
-/** Element types a graph computes with. Frozen parameters may lie in storage as `StorageDtype`. */
-export type Dtype = "float32" | "int32" | "bool";
+/** Element types a graph computes with; int8 is for the codes of quantised weights only. Frozen parameters may lie in storage as `StorageDtype`. */
+export type Dtype = "float32" | "int32" | "bool" | "int8";
 
 /** Element types weights may have on disk (safetensors names). */
-export type StorageDtype = "F32" | "F16" | "BF16";
+export type StorageDtype = "F32" | "F16" | "BF16" | "I8";
 
 /** A tensor on the host. `bool` is one byte per element. */
 export interface HostTensor {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array | Uint8Array;
+  readonly data: Float32Array | Int32Array | Uint8Array | Int8Array;
 }
 
 /** A float32 host tensor; checks that the data fills the shape. */

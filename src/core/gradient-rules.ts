@@ -145,6 +145,14 @@ export const gradientRules: { readonly [Op in OperatorName]: GradientRule<Op> } 
     const db = (): Tensor => (transposeB ? T.matmul(dy, a, { transposeA: true, transposeB: transposeA }) : T.matmul(a, dy, { transposeA: !transposeA }));
     return [when(needs[0], () => unbroadcast(da(), a.shape)), when(needs[1], () => unbroadcast(db(), b.shape))];
   },
+  // dx = dy·Wᵀ, as quantised as the forward product; the weight is frozen. As above, a factor per row goes to the narrow side.
+  quantizedMatmul: (y, dy, needs) => {
+    const [x, codes, scales, transposedCodes, transposedScales] = y.inputs as [Tensor, Tensor, Tensor, Tensor, Tensor];
+    invariant(!needs.slice(1).includes(true), "a quantised weight has no gradient");
+    const back = (rows: Tensor): Tensor => T.quantizedMatmul(rows, { codes: transposedCodes, scales: transposedScales }, { codes, scales });
+    const factored = rowFactor(dy, x);
+    return [factored === undefined ? back(dy) : T.mul(back(factored.rest), factored.factor)];
+  },
   gather: (y, dy, needs) => {
     const [table, ids] = y.inputs as [Tensor, Tensor];
     const count = product(ids.shape);

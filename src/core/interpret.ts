@@ -166,6 +166,11 @@ const interpretations: { readonly [Op in OperatorName]: Interpretation<Op> } = {
   sum: reduce(0, (a, b) => a + b),
   max: reduce(-Infinity, Math.max),
   matmul: ([a, b], { transposeA, transposeB }) => matmul(a!, b!, transposeA, transposeB),
+  // Exact in x: what the device loses by rounding it is noise, as rounding to float32 is.
+  quantizedMatmul: ([x, codes, scales]) => {
+    const N = scales!.data.length;
+    return matmul(x!, { shape: codes!.shape, data: codes!.data.map((code, i) => code * scales!.data[i % N]!) }, false, false);
+  },
   gather: ([table, ids]) => {
     const width = sizeOf(table!.shape.slice(1));
     const data = new Float64Array(ids!.data.length * width);

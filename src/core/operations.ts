@@ -14,6 +14,8 @@ export function node<Op extends OperatorName>(op: Op, inputs: readonly Tensor[],
 
 export const input = (name: string, dtype: Dtype, shape: Shape): Tensor<"input"> => node("input", [], { name, dtype, shape });
 export const parameter = (name: string, shape: Shape): Tensor<"parameter"> => node("parameter", [], { name, shape });
+/** The int8 codes of a quantised weight, in a file under this name. */
+export const parameterCodes = (name: string, shape: Shape): Tensor<"parameter"> => node("parameter", [], { name, shape, dtype: "int8" });
 export const constant = (value: HostTensor): Tensor => node("constant", [], { value });
 /** A float32 constant of rank 0. */
 export const scalar = (value: number): Tensor => constant({ dtype: "float32", shape: [], data: Float32Array.of(value) });
@@ -76,6 +78,19 @@ export const sumAll = (x: Tensor): Tensor =>
 /** a [..., M, K] · b [..., K, N] → [..., M, N]; a transposed operand is given as [..., K, M] or [..., N, K]. */
 export const matmul = (a: Tensor, b: Tensor, options: { readonly transposeA?: boolean; readonly transposeB?: boolean } = {}): Tensor =>
   node("matmul", [a, b], { transposeA: options.transposeA ?? false, transposeB: options.transposeB ?? false });
+
+/** A matrix [K, N] as int8 codes with one scale per column: W[k, n] ≈ codes[k, n] · scales[n]. */
+export interface QuantizedMatrix {
+  readonly codes: Tensor; // [K, N] int8
+  readonly scales: Tensor; // [N]
+}
+
+/**
+ * x [M, K] · W → [M, N] for a frozen W [K, N] in int8; `transposed` is Wᵀ [N, K], rounded for itself. The CPU rounds each row
+ * of x to 8 bits by its own largest element (as LLM.int8 does: Dettmers et al. 2022, arXiv 2208.07339, section 2.1).
+ */
+export const quantizedMatmul = (x: Tensor, weight: QuantizedMatrix, transposed: QuantizedMatrix): Tensor =>
+  node("quantizedMatmul", [x, weight.codes, weight.scales, transposed.codes, transposed.scales], {});
 /** Rows of `table` [V, ...] at `ids` [...] → [...ids, ...]. */
 export const gather = (table: Tensor, ids: Tensor): Tensor => node("gather", [table, ids], {});
 /** A zero tensor [rows, ...] to which row i of `updates` [N, ...] is added at ids[i]; repeated ids add up. */

@@ -42,6 +42,7 @@ const printRules: { readonly [Op in OperatorName]: PrintRule<Op> } = {
   sum: axes,
   max: axes,
   matmul: ({ transposeA, transposeB }) => `${transposeA ? " transposeA" : ""}${transposeB ? " transposeB" : ""}`,
+  quantizedMatmul: plain,
   gather: plain,
   scatterAdd: plain,
   softmax: plain,

@@ -38,7 +38,7 @@ function withDim(shape: Shape, axis: number, dim: Dim): Shape {
 
 export const shapeRules: { readonly [Op in OperatorName]: ShapeRule<Op> } = {
   input: (_, { dtype, shape }) => ({ dtype, shape }),
-  parameter: (_, { shape }) => ({ dtype: "float32", shape }),
+  parameter: (_, { shape, dtype }) => ({ dtype: dtype ?? "float32", shape }),
   constant: (_, { value }) => ({ dtype: value.dtype, shape: value.shape }),
   neg: same,
   exp: same,
@@ -103,6 +103,17 @@ export const shapeRules: { readonly [Op in OperatorName]: ShapeRule<Op> } = {
     const [inner2, columns] = transposeB ? [y.at(-1)!, y.at(-2)!] : [y.at(-2)!, y.at(-1)!];
     invariant(inner === inner2, `matmul of ${formatShape(x)} and ${formatShape(y)}: ${inner} against ${inner2}`);
     return { shape: [...broadcast(x.slice(0, -2), y.slice(0, -2)), rows, columns], dtype: "float32" };
+  },
+  quantizedMatmul: ([x, codes, scales, transposedCodes, transposedScales]) => {
+    const [M, K] = x!.shape;
+    const [K2, N] = codes!.shape;
+    invariant(x!.shape.length === 2 && codes!.shape.length === 2 && K === K2, `product of ${formatShape(x!.shape)} and codes ${formatShape(codes!.shape)}`);
+    invariant(codes!.dtype === "int8" && transposedCodes!.dtype === "int8", "a quantised weight needs int8 codes");
+    invariant(
+      sameShape(scales!.shape, [N!]) && sameShape(transposedCodes!.shape, [N!, K!]) && sameShape(transposedScales!.shape, [K!]),
+      `scales ${formatShape(scales!.shape)} and transpose ${formatShape(transposedCodes!.shape)} of codes ${formatShape(codes!.shape)}`,
+    );
+    return { shape: [M!, N!], dtype: "float32" };
   },
   gather: ([table, ids]) => {
     invariant(ids!.dtype === "int32", "gather needs int32 ids");

@@ -11,7 +11,7 @@ export interface Operators {
   /** A value fed at each run. */
   input: { readonly name: string; readonly dtype: Dtype; readonly shape: Shape };
   /** A frozen weight, read from the checkpoint under this name. */
-  parameter: { readonly name: string; readonly shape: Shape };
+  parameter: { readonly name: string; readonly shape: Shape; readonly dtype?: "int8" };
   constant: { readonly value: HostTensor };
   // elementwise, one input
   neg: {};
@@ -49,6 +49,8 @@ export interface Operators {
   max: { readonly axes: readonly number[] };
   // products and look-ups
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
+  /** Inputs x, then codes and scales of a frozen weight, then those of its transpose, which the backward pass multiplies with. */
+  quantizedMatmul: {};
   gather: {};
   scatterAdd: { readonly rows: Dim };
   // fused primitives: a fast kernel or a stable gradient exists

@@ -1,5 +1,5 @@
 /** What a model asks its surroundings for: an adaptation method answers in place of the plain context. */
-import { add, gather, matmul, mul, reshape, slice, sum } from "../core/operations.ts";
+import { add, gather, matmul, mul, type QuantizedMatrix, quantizedMatmul, reshape, slice, sum } from "../core/operations.ts";
 import { checkpoint } from "../core/gradient.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { invariant } from "../base/errors.ts";
@@ -56,23 +56,36 @@ export function moduleOf(parameterName: string): string {
   return parameterName.slice(0, parameterName.lastIndexOf("."));
 }
 
+/** A linear layer's weight in int8: [in, out], and its transpose for the backward pass. */
+export interface QuantizedWeight {
+  readonly weight: QuantizedMatrix;
+  readonly transposed: QuantizedMatrix;
+}
+
 export interface PlainContextOptions {
   /** Makes the leaf for a parameter as seen from the module that uses it. */
   readonly leaf: (name: string, shape: readonly number[], module: string) => Tensor;
   /** Recompute each block in the backward pass. */
   readonly recompute?: boolean;
+  /** The int8 form of the parameter that a linear layer multiplies by, where the layer is to be computed with it. */
+  readonly quantized?: ((parameter: string, spec: LinearSpec, module: string) => QuantizedWeight | undefined) | undefined;
 }
 
 /** The base model as it is. */
-export function plainContext({ leaf, recompute = false }: PlainContextOptions): ModelContext {
+export function plainContext({ leaf, recompute = false, quantized }: PlainContextOptions): ModelContext {
+  const weightName = (path: string, spec: LinearSpec): string => spec.tiedTo ?? `${path}.weight`;
   const weightOf = (context: ModelContext, path: string, spec: LinearSpec): Tensor => {
     const shape = spec.transposed ? [spec.inFeatures, spec.outFeatures] : [spec.outFeatures, spec.inFeatures];
-    return context.parameter(spec.tiedTo ?? `${path}.weight`, shape, path);
+    return context.parameter(weightName(path, spec), shape, path);
+  };
+  const product = (path: string, x: Tensor, spec: LinearSpec): Tensor => {
+    const int8 = quantized?.(weightName(path, spec), spec, path);
+    return int8 === undefined ? matmul(x, weightOf(context, path, spec), { transposeB: !spec.transposed }) : quantizedMatmul(x, int8.weight, int8.transposed);
   };
   const context: ModelContext = {
     parameter: (name, shape, module = moduleOf(name)) => leaf(name, shape, module),
     linear(path, x, spec) {
-      const y = matmul(x, weightOf(context, path, spec), { transposeB: !spec.transposed });
+      const y = product(path, x, spec);
       return spec.bias ? add(y, context.parameter(`${path}.bias`, [spec.outFeatures], path)) : y;
     },
     linearRange(path, x, spec, start, length) {

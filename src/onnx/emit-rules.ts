@@ -4,11 +4,12 @@ import type { Dtype } from "../core/dtype.ts";
 import { type Dim, numeric, type Shape, total } from "../core/shape.ts";
 import type { OperatorName, Tensor } from "../core/tensor.ts";
 import { type Emitter, float, int, ints, text } from "./emitter.ts";
+import { quantizedMatmul } from "./quantized-product.ts";
 
 /** Writes the node and returns the name of its value. */
 export type EmitRule<Op extends OperatorName> = (node: Tensor<Op>, inputs: readonly string[], emitter: Emitter) => string;
 
-const ELEMENT: Readonly<Record<Dtype, number>> = { float32: 1, int32: 6, bool: 9 };
+const ELEMENT: Readonly<Record<Dtype, number>> = { float32: 1, int32: 6, bool: 9, int8: 3 };
 
 const plain =
   (operator: string): EmitRule<OperatorName> =>
@@ -106,6 +107,7 @@ export const emitRules: { readonly [Op in OperatorName]: EmitRule<Op> } = {
   sum: reduce("ReduceSum"),
   max: reduce("ReduceMax"),
   matmul,
+  quantizedMatmul,
   gather: (_, [table, ids], e) => e.op("Gather", [table!, ids!], { axis: int(0) }),
   scatterAdd: (node, [ids, updates], e) => {
     const [N] = node.inputs[0]!.shape as [Dim];

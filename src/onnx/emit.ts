@@ -58,7 +58,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
       }
       located.set(tensor, { name, at: location });
       names.set(tensor, emitter.weight(name, shape, location));
-      if (location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
+      if (tensor.dtype === "float32" && location.storage !== "F32") halves.set(tensor, elementTypeOf(location.storage));
     } else if (isRows(tensor) && located.has(tensor.inputs[0]!)) {
       const rows = rowsOf(tensor, located.get(tensor.inputs[0]!)!);
       located.set(tensor, rows);
@@ -81,6 +81,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     new Set(emitter.initializers.map(({ name }) => name)),
   );
   const written = new Set(nodes.flatMap((node) => node.outputs));
+  const read = new Set(nodes.flatMap((node) => node.inputs));
   const values = new Map<string, OnnxValue>();
   for (const step of emitter.steps) if (written.has(step.name) && !(step.name in outputs)) values.set(step.name, step);
   for (const [tensor, name] of names) if (written.has(name) && !(name in outputs)) values.set(name, value(name, tensor));
@@ -88,7 +89,8 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     opset: OPSET,
     graphName: "mini-giants",
     nodes,
-    initializers: emitter.initializers,
+    // A quantised weight comes with its transpose, which a forward pass alone does not read.
+    initializers: emitter.initializers.filter(({ name }) => read.has(name)),
     inputs: inputs.map((tensor) => value(tensor.attributes.name, tensor)),
     outputs: Object.entries(outputs).map(([name, tensor]) => value(name, tensor)),
     values: [...values.values()],

@@ -118,6 +118,11 @@ export class Emitter {
     return this.constant({ dtype: "float32", shape: [], data: Float32Array.of(value) });
   }
 
+  /** An unsigned byte of rank 0. */
+  byte(value: number): string {
+    return this.#initializer("uint8", [], Uint8Array.of(value));
+  }
+
   /** A vector of int64, as shapes and axes are given. */
   int64(values: readonly number[]): string {
     const data = BigInt64Array.from(values.map((value) => BigInt(value)));

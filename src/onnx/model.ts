@@ -50,7 +50,9 @@ export interface OnnxModel {
   readonly values?: readonly OnnxValue[];
 }
 
+const ELEMENT_TYPES: Readonly<Record<StorageDtype, OnnxElementType>> = { F32: "float32", F16: "float16", BF16: "bfloat16", I8: "int8" };
+
 /** ONNX's name for a safetensors element type. */
 export function elementTypeOf(dtype: StorageDtype): OnnxElementType {
-  return dtype === "F32" ? "float32" : dtype === "F16" ? "float16" : "bfloat16";
+  return ELEMENT_TYPES[dtype];
 }

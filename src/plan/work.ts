@@ -5,7 +5,7 @@ import type { Orientation } from "./machine.ts";
 import { sizedValues, type SizedValue } from "./values.ts";
 
 export type NodeWork =
-  | { readonly kind: "product"; readonly orientation: Orientation; readonly flops: number; readonly bytes: number; readonly rows: number }
+  | { readonly kind: "product"; readonly orientation: Orientation; readonly flops: number; readonly bytes: number; readonly rows: number; readonly int8?: true }
   /** `still` is an operator that only looks at its input in another way. */
   | { readonly kind: "elementwise" | "softmax" | "movement" | "scatter" | "still"; readonly bytes: number };
 
@@ -18,7 +18,8 @@ export interface ProgramWork {
 
 const STILL: ReadonlySet<string> = new Set(["Reshape", "Identity", "Unsqueeze", "Squeeze", "Shape"]);
 const MOVEMENT: ReadonlySet<string> = new Set(["Transpose", "Slice", "Pad", "Concat", "Expand", "Gather", "ConstantOfShape"]);
-const PRODUCTS: ReadonlySet<string> = new Set(["Gemm", "MatMul", "FusedMatMul"]);
+const INT8_PRODUCT = "MatMulIntegerToFloat";
+const PRODUCTS: ReadonlySet<string> = new Set(["Gemm", "MatMul", "FusedMatMul", INT8_PRODUCT]);
 
 /** The work of one run of a program under bindings of its symbols. */
 export function programWork(model: OnnxModel, bindings: Bindings): ProgramWork {
@@ -50,5 +51,12 @@ function productWork(node: OnnxNode, inputs: readonly SizedValue[], output: Size
   const { dims } = inputs[0]!;
   const depth = dims.at(a ? -2 : -1)!;
   const elements = output.dims.reduce((x, y) => x * y, 1);
-  return { kind: "product", orientation: `${a ? "T" : "N"}${b ? "T" : "N"}`, flops: 2 * elements * depth, bytes, rows: output.dims.at(-2)! };
+  return {
+    kind: "product",
+    orientation: `${a ? "T" : "N"}${b ? "T" : "N"}`,
+    flops: 2 * elements * depth,
+    bytes,
+    rows: output.dims.at(-2)!,
+    ...(node.operator === INT8_PRODUCT && { int8: true }),
+  };
 }

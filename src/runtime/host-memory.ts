@@ -99,6 +99,8 @@ function allocate(dtype: Dtype, shape: readonly number[]): HostTensor["data"] {
       return new Int32Array(size);
     case "bool":
       return new Uint8Array(size);
+    case "int8":
+      return new Int8Array(size);
   }
 }
 

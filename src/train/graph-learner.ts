@@ -12,6 +12,7 @@ import { encodeModel } from "../onnx/protobuf.ts";
 import type { Engine, Fetch, Program, ProgramOptions, Resident } from "../runtime/engine.ts";
 import type { LoadedAdapter } from "../workbench/adapter.ts";
 import type { OpenModel } from "../workbench/open-model.ts";
+import type { Int8Weights } from "../workbench/int8-weights.ts";
 import { MAPPED_WEIGHTS } from "../workbench/session.ts";
 import type { Learner, LearnerState } from "./learner.ts";
 import { accumulationGraph, type AdamW, gradientOf, lossGraph, momentsOf, stepGraph, type TrainedTensor, updateGraph } from "./step-graph.ts";
@@ -27,8 +28,10 @@ export interface LearnerOptions {
   /** Weight decay on all trained tensors, or on matrices only (as transformers' Trainer). */
   readonly decay?: "all" | "matrices";
   readonly recompute?: boolean;
-  /** Packs the step's float32 weights in private memory for speed; never together with `recompute`, which is for memory. */
+  /** Packs the step's float32 weights in private memory for speed; never together with `recompute`, which is for memory, or with `int8`. */
   readonly packWeights?: boolean;
+  /** The int8 form of the model: with it frozen linear layers of a step are computed in int8. */
+  readonly int8?: Int8Weights;
   /** Whether the method drops anything; without it masks are not computed. */
   readonly dropout?: boolean;
   /** The longest row that will come, in tokens: it decides how attention is cut into blocks. */
@@ -44,19 +47,26 @@ export interface GraphLearner extends Learner {
 /** Opens the step's programs and puts the trained tensors on the device. */
 export async function createLearner(options: LearnerOptions): Promise<GraphLearner> {
   const { engine, model, adapter } = options;
+  const { int8 } = options;
   const open = (graph: Record<string, Tensor>, more: ProgramOptions = {}): Promise<Program> =>
-    engine.open(encodeModel(emit(graph, { target: engine.device, weights: model.locate })), {
+    engine.open(encodeModel(emit(graph, { target: engine.device, weights: more.weightsFolder === undefined ? model.locate : int8!.locate })), {
       weightsFolder: model.weightsFolder,
       sessionConfig: MAPPED_WEIGHTS,
       ...more,
     });
   const queryBlocks = options.longestRow === undefined ? QUERY_BLOCKS : queryBlocksFor(options.longestRow);
-  const graph = stepGraph(model.architecture, adapter.method, { recompute: options.recompute ?? false, dropout: options.dropout ?? false, queryBlocks });
+  const graph = stepGraph(model.architecture, adapter.method, {
+    recompute: options.recompute ?? false,
+    dropout: options.dropout ?? false,
+    fast: int8 !== undefined,
+    queryBlocks,
+  });
   const trained: TrainedTensor[] = [...adapter.method.tensors]
     .filter(([name]) => gradientOf(name) in graph)
     .map(([name, { shape }]) => ({ name, shape, decays: options.decay === "all" || shape.length > 1 }));
   const step = await open(graph, {
-    ...(options.packWeights && !options.recompute && { sessionConfig: {} }),
+    ...(int8 !== undefined && { weightsFolder: int8.weightsFolder }),
+    ...(options.packWeights && !options.recompute && int8 === undefined && { sessionConfig: {} }),
     ...(options.profilePrefix !== undefined && { profilePrefix: options.profilePrefix }),
   });
   const learner = new EngineLearner(options, queryBlocks, trained, step, open);

@@ -107,6 +107,7 @@ function planOf({ model, method, learning, questions, controls, sizes, lighter }
     recompute: learning.recompute ?? false,
     packs: learning.packWeights ?? false,
     dropout: learning.dropout ?? false,
+    fast: learning.int8 !== undefined,
     maxGradNorm: learning.maxGradNorm,
     ...(questions.size > 0 && {
       answers: {

@@ -7,14 +7,17 @@ import { makeExamples, requireExamples, type ExampleSet } from "../data/examples
 import { questionOf, type RecordContent, type TrainingRecord } from "../data/record.ts";
 import { splitRecords } from "../data/split.ts";
 import { fingerprintText } from "../io/fingerprint.ts";
+import { userCacheFolder } from "../io/cache-folder.ts";
 import { loadRecords, type LoadedRecords } from "../io/records.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS } from "../peft/lora-config.ts";
 import { type AdaptationMethod, placesTaken, virtualTokensOf } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
+import { largestInt8Code } from "../runtime/int8-limit.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { fingerprintsOf } from "../workbench/fingerprints.ts";
+import { type Int8Weights, openInt8Weights } from "../workbench/int8-weights.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { saveAdapter } from "../workbench/save-adapter.ts";
@@ -39,11 +42,15 @@ export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEv
   const tokenizer = openTokenizer(model);
   const method = tuningMethod(options.method).make(options, model, tokenizer);
   // The engine starts in a thread of its own while the data is read.
-  const starting = startEngine({ device: options.device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
+  // Products in int8 are for the CPU.
+  const device = options.compute === "fast" ? "cpu" : options.device;
+  const starting = startEngine({ device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
   try {
     const data = await readData(options, model, tokenizer, method);
-    return joinSubject(options, model, tokenizer, method, data, await starting, await fingerprints(model, data));
+    const engine = await starting;
+    const int8 = options.compute === "fast" ? await openInt8(options, engine, model) : undefined;
+    return joinSubject(options, model, tokenizer, method, data, engine, await fingerprints(model, data), int8);
   } catch (error) {
     await starting.then(
       (engine) => engine.close(),
@@ -51,6 +58,10 @@ export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEv
     );
     throw error;
   }
+}
+
+async function openInt8({ int8Cache }: TuneOptions, engine: Engine, model: OpenModel): Promise<Int8Weights> {
+  return openInt8Weights(model, int8Cache ?? userCacheFolder(), await largestInt8Code(engine));
 }
 
 /** The base in four bits; quantising it says how far it is. */
@@ -170,6 +181,7 @@ function joinSubject(
   data: TuningData,
   engine: Engine,
   fingerprints: Readonly<Record<string, string>>,
+  int8: Int8Weights | undefined,
 ): RunSubject {
   const { batchSize, packing, seed, recompute, packWeights, adamBeta1, adamBeta2, adamEpsilon, weightDecay, maxGradNorm } = options;
   const rowLength = data.maxLength + (method.virtualTokens ?? 0);
@@ -198,6 +210,7 @@ function joinSubject(
       maxGradNorm,
       recompute,
       packWeights,
+      ...(int8 && { int8 }),
       // The longest example decides, not the longest plan of one epoch: a resumed run must cut attention the same way.
       longestRow: packing ? rowLength : examples.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 1),
       dropout: !whole && options.loraDropout > 0,

@@ -104,6 +104,16 @@ describe.each(Object.keys(CONFIGS))("forecasts of %s", (family) => {
     expect(stored("BF16").seconds(setting(), USUAL_MACHINE).step).toBeGreaterThan(seconds());
   });
 
+  test("int8 layers of a step take a quarter of the room twice, one for each way round", () => {
+    const [exact, fast] = [setting({ validation: false, samples: 0 }), { ...setting({ validation: false, samples: 0 }), fast: true }];
+    const layers = inventory.linears.reduce((sum, { spec }) => sum + spec.inFeatures * spec.outFeatures, 0);
+    const scales = inventory.linears.reduce((sum, { spec }) => sum + spec.inFeatures + spec.outFeatures, 0);
+    const unread = forecaster.memory(exact).parts.weights - forecaster.memory(fast).parts.weights;
+    // The first block's products have no use for the transpose where nothing before them is trained.
+    expect(unread).toBeGreaterThanOrEqual(4 * layers - (2 * layers + 4 * scales));
+    expect(unread).toBeLessThan(4 * layers - layers);
+  });
+
   test("evaluations and answers add to the peak", () => {
     expect(peak({ validation: false, samples: 0 })).toBeLessThan(peak({ samples: 0 }));
     expect(peak({ samples: 0 })).toBeLessThan(peak());
@@ -118,4 +128,15 @@ describe.each(Object.keys(CONFIGS))("forecasts of %s", (family) => {
     );
     for (const { peakBytes } of savings) expect(peakBytes).toBeLessThan(plan.forecast.peakBytes);
   });
+});
+
+test("int8 layers save time where they are wide, and none where they are narrow", () => {
+  const ratio = (hiddenSize: number): number => {
+    const architecture = describeModel({ ...CONFIGS["llama"], hidden_size: hiddenSize, intermediate_size: 3 * hiddenSize }, "config.json");
+    const exact = settingOf(plannedMethod("lora", 8, { architecture, inventory: takeInventory(architecture) }), SIZES);
+    const forecaster = new RunForecaster(architecture, () => ({ location: "weights", offset: 0, bytes: 0, storage: "F32" }));
+    return forecaster.seconds({ ...exact, fast: true }, USUAL_MACHINE).step / forecaster.seconds(exact, USUAL_MACHINE).step;
+  };
+  expect(ratio(1024)).toBeLessThan(0.75);
+  expect(ratio(64)).toBeGreaterThan(1);
 });

@@ -7,6 +7,7 @@ import { queryBlocksFor } from "../nn/mask.ts";
 import type { WeightLocation } from "../onnx/emitter.ts";
 import { emit } from "../onnx/emit.ts";
 import type { OnnxModel } from "../onnx/model.ts";
+import { int8StorageOf } from "../peft/adapt.ts";
 import type { AdaptationMethod } from "../peft/method.ts";
 import { programMemory, type ProgramMemory } from "../plan/program-memory.ts";
 import { programSeconds } from "../plan/program-time.ts";
@@ -45,6 +46,8 @@ export interface RunSetting {
   /** Whether float32 weights are packed for the step. */
   readonly packs: boolean;
   readonly dropout: boolean;
+  /** Whether frozen linear layers of the step are computed in int8; nothing is packed then. */
+  readonly fast?: boolean;
   /** Micro-batches of an optimiser step. */
   readonly accumulation: number;
   readonly maxGradNorm: number;
@@ -70,7 +73,10 @@ export class RunForecaster {
   /** @param weights where each frozen weight lies; its element type is all that counts. */
   constructor(architecture: Architecture, weights: (parameter: string) => WeightLocation) {
     this.#architecture = architecture;
-    this.#weights = weights;
+    this.#weights = (parameter) => {
+      const codes = int8StorageOf(parameter);
+      return codes === undefined ? weights(parameter) : { location: "weights", offset: 0, bytes: 0, storage: codes };
+    };
   }
 
   memory(setting: RunSetting): MemoryForecast {
@@ -80,7 +86,7 @@ export class RunForecaster {
     const walk = (model: OnnxModel, size: BatchSize, packs = false): ProgramMemory => this.#walk(model, bindingsOf(size, setting.longestRow), packs);
     const sizes = [...method.tensors.values()].map(({ shape }) => bytesOf(shape));
     return runMemory({
-      step: walk(this.#step(setting), batch, setting.packs && !recompute),
+      step: walk(this.#step(setting), batch, setting.packs && !recompute && setting.fast !== true),
       update: walk(this.#update(setting), batch),
       ...(accumulation > 1 && {
         accumulation: walk(
@@ -107,10 +113,10 @@ export class RunForecaster {
   }
 
   #step(setting: RunSetting): OnnxModel {
-    const { recompute, dropout } = setting;
+    const { recompute, dropout, fast = false } = setting;
     const queryBlocks = queryBlocksFor(setting.longestRow);
-    return this.#model(`step ${recompute} ${dropout} ${queryBlocks}`, setting, () =>
-      stepGraph(this.#architecture, setting.method, { recompute, dropout, queryBlocks }),
+    return this.#model(`step ${recompute} ${dropout} ${fast} ${queryBlocks}`, setting, () =>
+      stepGraph(this.#architecture, setting.method, { recompute, dropout, fast, queryBlocks }),
     );
   }
 

@@ -21,6 +21,8 @@ export interface LossGraph {
 export interface LossGraphOptions {
   readonly recompute?: boolean;
   readonly dropout?: boolean;
+  /** Computes the frozen linear layers of the blocks in int8; the head stays exact, see docs/methods.md. */
+  readonly fast?: boolean;
   /** Blocks that the queries of each row are cut into; rows are padded to a multiple of it. */
   readonly queryBlocks?: number;
   /** Outputs of the head that are computed at once, in place of what suits its size. */
@@ -38,6 +40,7 @@ export function lossGraph(architecture: Architecture, method: AdaptationMethod |
   const { context, leaves } = adapt(method, {
     inputs,
     recompute: options.recompute ?? false,
+    ...(options.fast && { quantized: (_, module) => module !== architecture.head.path }),
     ...(options.dropout && { dropout: dropoutFrom(product(["B", lengthOf(queryBlocks)]), labelRows) }),
   });
   const hidden = forward(architecture.decoder, context, inputs);

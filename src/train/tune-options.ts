@@ -24,6 +24,8 @@ export interface TuneOptions extends CourseOptions, MethodOptions {
   readonly longExamples: "drop" | "truncate" | "error";
 
   readonly packWeights: boolean;
+  readonly compute: "exact" | "fast";
+  readonly int8Cache?: string;
 }
 
 const INPUT = "Input and output";
@@ -84,6 +86,20 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
     default: true,
     help: "keep float32 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute",
   },
+  compute: {
+    group: MACHINE,
+    type: "enum",
+    choices: ["exact", "fast"],
+    default: "exact",
+    help: "fast multiplies by the frozen weights of the blocks in int8 on the CPU: each product is off by about 1 %, evaluations stay exact",
+  },
+  int8Cache: {
+    group: MACHINE,
+    type: "path",
+    placeholder: "DIR",
+    defaultText: "mini-giants in the user's cache folder",
+    help: "folder that keeps the int8 form of a base for later runs of --compute fast",
+  },
 };
 
 /** Fills in the defaults, including those that hang on other options, makes paths absolute and checks options against each other. */
@@ -101,13 +117,24 @@ export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): 
     });
   }
   checkCourse(options, validationOf(options).kind !== "none");
+  if (options.compute === "fast" && (options.method === "full" || options.method === "qlora")) {
+    const why = options.method === "full" ? "which trains them all" : "whose base lies in four bits";
+    throw new GiantError("usage", `--compute fast: needs frozen float weights, found --method ${options.method}, ${why}`, {
+      hint: "Leave --compute fast out.",
+    });
+  }
+  if (options.compute === "fast" && options.device !== "auto" && options.device !== "cpu") {
+    throw new GiantError("usage", `--compute fast: needs the CPU, found --device ${options.device}`, {
+      hint: "Set --device cpu, or leave --compute fast out.",
+    });
+  }
   return { ...options, learningRate, recompute, ...(options.method === "qlora" && { device: "cpu" as const }), ...absolutePaths(options) };
 }
 
 /** The paths among given options, made absolute: a recipe means the same files wherever it is run from. */
 export function absolutePaths(options: Partial<TuneOptions>): Partial<TuneOptions> {
   const paths: Record<string, string> = {};
-  for (const name of ["model", "data", "output", "quantizedCache"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
+  for (const name of ["model", "data", "output", "quantizedCache", "int8Cache"] as const) if (options[name] !== undefined) paths[name] = resolve(options[name]);
   if (options.validation !== undefined && validationOf({ validation: options.validation }).kind === "file") paths["validation"] = resolve(options.validation);
   return paths;
 }
