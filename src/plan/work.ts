@@ -51,5 +51,12 @@ function productWork(node: OnnxNode, inputs: readonly SizedValue[], output: Size
   const { dims } = inputs[0]!;
   const depth = dims.at(a ? -2 : -1)!;
   const elements = output.dims.reduce((x, y) => x * y, 1);
-  return { kind: "product", orientation: `${a ? "T" : "N"}${b ? "T" : "N"}`, flops: 2 * elements * depth, bytes, rows: output.dims.at(-2)!, ...(node.operator === INT8_PRODUCT && { int8: true }) };
+  return {
+    kind: "product",
+    orientation: `${a ? "T" : "N"}${b ? "T" : "N"}`,
+    flops: 2 * elements * depth,
+    bytes,
+    rows: output.dims.at(-2)!,
+    ...(node.operator === INT8_PRODUCT && { int8: true }),
+  };
 }
