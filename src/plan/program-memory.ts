@@ -78,8 +78,10 @@ function walk(
 }
 
 const PANEL = 16; // columns that MLAS packs together
+const INT8_GROUP = 4; // rows of codes that it packs together
+const INT8_SUM_BYTES = 4; // of a column, kept beside its codes
 
-/** A weight is packed once per product that it is the second operand of; when nothing else reads it, it is no longer mapped. */
+/** A weight, float32 or int8, is packed once per product that it is the second operand of; when nothing else reads it, it is no longer mapped. */
 function weightsOf(model: OnnxModel, packs: boolean): Pick<ProgramMemory, "mappedBytes" | "packedBytes"> {
   const weights = new Map(model.initializers.filter(({ content }) => content.kind === "external").map((tensor) => [tensor.name, tensor]));
   const mapped = new Set<string>();
@@ -88,7 +90,10 @@ function weightsOf(model: OnnxModel, packs: boolean): Pick<ProgramMemory, "mappe
     inputs.forEach((name, i) => {
       const weight = weights.get(name);
       if (weight === undefined) return;
-      if (packs && weight.type === "float32" && i === 1 && weight.dims.length === 2 && (operator === "Gemm" || operator === "MatMul")) {
+      if (packs && weight.type === "int8") {
+        const [depth, columns] = weight.dims as [number, number];
+        packedBytes += Math.ceil(columns / PANEL) * PANEL * (Math.ceil(depth / INT8_GROUP) * INT8_GROUP + INT8_SUM_BYTES);
+      } else if (packs && weight.type === "float32" && i === 1 && weight.dims.length === 2 && (operator === "Gemm" || operator === "MatMul")) {
         const transposed = attributes?.["transB"]?.kind === "int" && attributes["transB"].value === 1;
         const [columns, depth] = transposed ? [weight.dims[0]!, weight.dims[1]!] : [weight.dims[1]!, weight.dims[0]!];
         packedBytes += Math.ceil(columns / PANEL) * PANEL * depth * ELEMENT_BYTES.float32;

@@ -28,7 +28,7 @@ export interface LearnerOptions {
   /** Weight decay on all trained tensors, or on matrices only (as transformers' Trainer). */
   readonly decay?: "all" | "matrices";
   readonly recompute?: boolean;
-  /** Packs the step's float32 weights in private memory for speed; never together with `recompute`, which is for memory, or with `int8`. */
+  /** Packs the step's weights in private memory for speed; never together with `recompute`, which is for memory. */
   readonly packWeights?: boolean;
   /** The int8 form of the model: with it frozen linear layers of a step are computed in int8. */
   readonly int8?: Int8Weights;
@@ -66,7 +66,7 @@ export async function createLearner(options: LearnerOptions): Promise<GraphLearn
     .map(([name, { shape }]) => ({ name, shape, decays: options.decay === "all" || shape.length > 1 }));
   const step = await open(graph, {
     ...(int8 !== undefined && { weightsFolder: int8.weightsFolder }),
-    ...(options.packWeights && !options.recompute && int8 === undefined && { sessionConfig: {} }),
+    ...(options.packWeights && !options.recompute && { sessionConfig: {} }),
     ...(options.profilePrefix !== undefined && { profilePrefix: options.profilePrefix }),
   });
   const learner = new EngineLearner(options, queryBlocks, trained, step, open);

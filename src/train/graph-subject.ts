@@ -63,7 +63,7 @@ export function graphSubject(parts: SubjectParts): RunSubject {
   return {
     ...described,
     ...planOf(parts),
-    device: engine.device,
+    device: learning.int8 === undefined ? engine.device : `${engine.device}, frozen layers in int8`,
     threads: engine.threads,
     prompts: [...questions.keys()],
     async createLearner(): Promise<Learner> {

@@ -17,7 +17,7 @@ export function planMemory(
       const savings: Saving[] = [];
       const half = { ...batch, rows: Math.ceil(batch.rows / 2), labels: Math.ceil(batch.labels / 2) };
       const short = { ...batch, length: Math.ceil(batch.length / 2), labels: Math.ceil(batch.labels / 2) };
-      if (packs && !recompute && setting.fast !== true) savings.push(saving("--no-pack-weights", { packs: false }));
+      if (packs && !recompute) savings.push(saving("--no-pack-weights", { packs: false }));
       if (batch.rows > 1) {
         const words = `--batch-size ${half.rows} with twice the --gradient-accumulation`;
         savings.push(saving(words, { batch: half, accumulation: 2 * setting.accumulation, ...halfValidation(setting, half.rows) }));

@@ -43,10 +43,10 @@ export interface RunSetting {
   /** The longest row that may come; it decides how attention is cut into blocks. */
   readonly longestRow: number;
   readonly recompute: boolean;
-  /** Whether float32 weights are packed for the step. */
+  /** Whether float32 and int8 weights are packed for the step. */
   readonly packs: boolean;
   readonly dropout: boolean;
-  /** Whether frozen linear layers of the step are computed in int8; nothing is packed then. */
+  /** Whether frozen linear layers of the step are computed in int8. */
   readonly fast?: boolean;
   /** Micro-batches of an optimiser step. */
   readonly accumulation: number;
@@ -86,7 +86,7 @@ export class RunForecaster {
     const walk = (model: OnnxModel, size: BatchSize, packs = false): ProgramMemory => this.#walk(model, bindingsOf(size, setting.longestRow), packs);
     const sizes = [...method.tensors.values()].map(({ shape }) => bytesOf(shape));
     return runMemory({
-      step: walk(this.#step(setting), batch, setting.packs && !recompute && setting.fast !== true),
+      step: walk(this.#step(setting), batch, setting.packs && !recompute),
       update: walk(this.#update(setting), batch),
       ...(accumulation > 1 && {
         accumulation: walk(

@@ -84,7 +84,7 @@ export const TUNE_OPTIONS: OptionTable<TuneOptions> = {
     group: MACHINE,
     type: "boolean",
     default: true,
-    help: "keep float32 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute",
+    help: "keep float32 and int8 weights a second time in the order the CPU multiplies them in: a few percent faster; never done with --recompute",
   },
   compute: {
     group: MACHINE,
