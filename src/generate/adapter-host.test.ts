@@ -2,9 +2,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { goldenFolder } from "../../test/golden.ts";
 import { openLogits, randomTokens, rowsOf } from "../../test/model-logits.ts";
+import { stirred } from "../../test/stirred.ts";
 import { LOGITS, worstExcess } from "../../test/tolerance.ts";
 import { Random } from "../base/random.ts";
-import { floats, type HostTensor } from "../core/dtype.ts";
+import type { HostTensor } from "../core/dtype.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS, type LoraConfig } from "../peft/lora-config.ts";
 import type { Engine, Program } from "../runtime/engine.ts";
@@ -74,15 +75,7 @@ beforeAll(async () => {
 afterAll(() => engine.close());
 
 async function adapterOf(config: Partial<LoraConfig>, seed: number): Promise<LoadedAdapter> {
-  const { method, tensors } = await newAdapter(lora({ ...SMALL, ...config }, model.inventory, model.architecture.head), model, seed);
-  const stir = ({ shape, data }: HostTensor, name: string): HostTensor => {
-    const random = Random.named(seed, name);
-    return floats(
-      shape,
-      (data as Float32Array).map((value) => value + 0.05 * random.normal()),
-    );
-  };
-  return { method, tensors: new Map([...tensors].map(([name, tensor]) => [name, method.tensors.get(name)!.trained ? stir(tensor, name) : tensor])) };
+  return stirred(await newAdapter(lora({ ...SMALL, ...config }, model.inventory, model.architecture.head), model, seed), seed);
 }
 
 const batch = rowsOf([[{ tokens: randomTokens(new Random(3), 12, 90) }], [{ tokens: randomTokens(new Random(4), 9, 90) }]]);

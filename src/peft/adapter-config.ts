@@ -19,16 +19,26 @@ export class AdapterConfig {
    * @param where the file, for messages.
    * @param read the fields that the method reads.
    * @param inert further fields without a meaning for the arithmetic.
+   * @param more fields whose values are not supported, and what to do with such an adapter.
    * @throws GiantError("adapter") naming the options that are set and neither read nor inert.
    */
-  constructor(json: Json, where: string, read: readonly string[], inert: readonly string[] = []) {
+  constructor(
+    json: Json,
+    where: string,
+    read: readonly string[],
+    inert: readonly string[] = [],
+    more: { readonly unsupported: readonly string[]; readonly hint: string } = {
+      unsupported: [],
+      hint: "Use this adapter with the tool that made it, or train it again without the option.",
+    },
+  ) {
     this.#json = json;
     this.#where = where;
     const known = new Set([...INERT, ...read, ...inert]);
-    const unsupported = Object.keys(json).filter((field) => !known.has(field) && !isUnset(json[field]));
+    const unsupported = [...Object.keys(json).filter((field) => !known.has(field) && !isUnset(json[field])), ...more.unsupported];
     if (unsupported.length > 0) {
       throw new GiantError("adapter", `${where}: ${unsupported.map((field) => `${field} = ${JSON.stringify(json[field])}`).join(", ")} is not supported`, {
-        hint: "Use this adapter with the tool that made it, or train it again without the option.",
+        hint: more.hint,
         facts: { unsupported },
       });
     }
@@ -43,10 +53,14 @@ export class AdapterConfig {
     return !isUnset(this.#json[field]);
   }
 
-  positiveInteger(field: string, fallback?: number): number {
+  number(field: string, fallback: number | undefined, valid: (value: number) => boolean, needed: string): number {
     const value = this.#json[field] ?? fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 1) throw this.wrong(field, "a positive integer");
+    if (typeof value !== "number" || !valid(value)) throw this.wrong(field, needed);
     return value;
+  }
+
+  positiveInteger(field: string, fallback?: number): number {
+    return this.number(field, fallback, (value) => Number.isInteger(value) && value > 0, "a positive integer");
   }
 
   boolean(field: string, fallback: boolean): boolean {

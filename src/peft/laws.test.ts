@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { casesOn, families, methodCases } from "../../test/adapter-cases.ts";
 import { goldenFolder } from "../../test/golden.ts";
 import { type LogitsProgram, openLogits, randomTokens, rowsOf } from "../../test/model-logits.ts";
+import { stirred } from "../../test/stirred.ts";
 import { GRADIENT_OF_MAXIMUM, LOGITS, worstExcess } from "../../test/tolerance.ts";
 import { Random } from "../base/random.ts";
-import { type HostTensor, floats } from "../core/dtype.ts";
+import type { HostTensor } from "../core/dtype.ts";
 import type { Batch } from "../data/batch.ts";
 import { openGenerator } from "../generate/generator.ts";
 import { fingerprintWeights } from "../io/fingerprint.ts";
@@ -50,18 +51,6 @@ function closeGradients(found: ReadonlyMap<string, HostTensor>, expected: Readon
     const worst = worstExcess(found.get(name)!.data, data, { absolute: GRADIENT_OF_MAXIMUM * largest + 1e-12, relative: 0 });
     expect(worst.excess, `${name}[${worst.index}]: ${worst.actual}, needed ${worst.expected}`).toBeLessThanOrEqual(1);
   }
-}
-
-/** The adapter with noise on every trained tensor, so that nothing in it is zero. */
-function stirred({ method, tensors }: LoadedAdapter, seed: number): LoadedAdapter {
-  const stir = ({ shape, data }: HostTensor, name: string): HostTensor => {
-    const random = Random.named(seed, name);
-    return floats(
-      shape,
-      (data as Float32Array).map((value) => value + 0.05 * random.normal()),
-    );
-  };
-  return { method, tensors: new Map([...tensors].map(([name, tensor]) => [name, method.tensors.get(name)!.trained ? stir(tensor, name) : tensor])) };
 }
 
 const learnerOf = (options: Pick<LearnerOptions, "model" | "adapter"> & Partial<LearnerOptions>): Promise<GraphLearner> =>

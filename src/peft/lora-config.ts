@@ -1,5 +1,5 @@
 /** LoRA's configuration, to and from PEFT's adapter_config.json. */
-import { GiantError } from "../base/errors.ts";
+import { AdapterConfig } from "./adapter-config.ts";
 import type { TargetRules } from "./targets.ts";
 
 export interface LoraConfig extends TargetRules {
@@ -35,16 +35,9 @@ export const LORA_DEFAULTS: LoraConfig = {
   initLoraWeights: "default",
 };
 
-/** Fields that say nothing about the arithmetic. */
-const INERT: ReadonlySet<string> = new Set([
-  "auto_mapping",
-  "base_model_name_or_path",
-  "inference_mode",
+/** Fields of LoRA's that say nothing about the arithmetic. */
+const INERT: readonly string[] = [
   "megatron_core",
-  "peft_type",
-  "peft_version",
-  "revision",
-  "task_type",
   "fan_in_fan_out", // the model says itself how its weights are stored
   "qalora_group_size", // read only together with use_qalora
   "runtime_config",
@@ -52,9 +45,9 @@ const INERT: ReadonlySet<string> = new Set([
   "eva_config",
   "corda_config",
   "lora_ga_config", // how the weights were initialised
-]);
+];
 
-const READ: ReadonlySet<string> = new Set([
+const READ: readonly string[] = [
   "r",
   "lora_alpha",
   "lora_dropout",
@@ -69,74 +62,50 @@ const READ: ReadonlySet<string> = new Set([
   "exclude_modules",
   "layers_to_transform",
   "layers_pattern",
-]);
+];
 
 /** Values of init_lora_weights that leave the base as it is; others (PiSSA, OLoRA, …) take the start away from its weights. */
 const PLAIN_STARTS: ReadonlySet<unknown> = new Set([true, false, null, undefined, "gaussian", "eva", "orthogonal"]);
 
 type Json = Readonly<Record<string, unknown>>;
 
-function isEmpty(value: unknown): boolean {
-  return value === null || value === undefined || value === false || (typeof value === "object" && Object.keys(value).length === 0);
-}
-
 /**
  * Reads adapter_config.json.
  * @throws GiantError("adapter") naming a field with a wrong value, or an option that is set and not supported.
  */
 export function readLoraConfig(json: Json, where: string): LoraConfig {
-  const unsupported = Object.keys(json).filter((field) => !INERT.has(field) && !READ.has(field) && !isEmpty(json[field]));
-  if (!PLAIN_STARTS.has(json["init_lora_weights"])) unsupported.push("init_lora_weights");
-  if (unsupported.length > 0) {
-    throw new GiantError("adapter", `${where}: ${unsupported.map((field) => `${field} = ${JSON.stringify(json[field])}`).join(", ")} is not supported`, {
-      hint: "Merge this adapter with the tool that made it, and use the merged model.",
-      facts: { unsupported },
-    });
-  }
-  const wrong = (field: string, needed: string): GiantError =>
-    new GiantError("adapter", `${where}: ${field} is ${JSON.stringify(json[field]) ?? "missing"}, needs ${needed}`);
-  const number = (field: string, fallback: number, valid: (n: number) => boolean, needed: string): number => {
-    const value = json[field] ?? fallback;
-    if (typeof value !== "number" || !valid(value)) throw wrong(field, needed);
-    return value;
-  };
-  const names = (field: string): string | readonly string[] | undefined => {
-    const value = json[field];
-    if (isEmpty(value)) return undefined;
-    if (typeof value === "string") return value;
-    if (Array.isArray(value) && value.every((name): name is string => typeof name === "string")) return value;
-    throw wrong(field, "a string or a list of strings");
-  };
+  const config = new AdapterConfig(json, where, READ, INERT, {
+    unsupported: PLAIN_STARTS.has(json["init_lora_weights"]) ? [] : ["init_lora_weights"],
+    hint: "Merge this adapter with the tool that made it, and use the merged model.",
+  });
+  const names = (field: string): string | readonly string[] | undefined => (config.isSet(field) ? config.names(field) : undefined);
   const pattern = (field: string, valid: (n: number) => boolean): Readonly<Record<string, number>> => {
     const value = json[field];
-    if (isEmpty(value)) return {};
-    if (typeof value !== "object" || !Object.values(value!).every((n) => typeof n === "number" && valid(n))) throw wrong(field, "positive numbers by name");
+    if (!config.isSet(field)) return {};
+    if (typeof value !== "object" || !Object.values(value!).every((n) => typeof n === "number" && valid(n))) {
+      throw config.wrong(field, "positive numbers by name");
+    }
     return value as Record<string, number>;
   };
-  const rank = (n: number): boolean => Number.isInteger(n) && n > 0;
   const targetModules = names("target_modules");
-  if (targetModules === undefined) throw wrong("target_modules", "module names");
+  if (targetModules === undefined) throw config.wrong("target_modules", "module names");
   const layers = json["layers_to_transform"];
-  const bias = json["bias"] ?? "none";
-  if (bias !== "none" && bias !== "all" && bias !== "lora_only") throw wrong("bias", "none, all or lora_only");
   const saved = names("modules_to_save");
-  const excludeModules = names("exclude_modules");
-  const layersPattern = names("layers_pattern");
   return {
-    r: number("r", 8, rank, "a positive integer"),
-    loraAlpha: number("lora_alpha", 8, (n) => n > 0, "a positive number"),
-    loraDropout: number("lora_dropout", 0, (n) => n >= 0 && n < 1, "a number from 0 to below 1"),
+    r: config.positiveInteger("r", 8),
+    loraAlpha: config.number("lora_alpha", 8, (n) => n > 0, "a positive number"),
+    loraDropout: config.number("lora_dropout", 0, (n) => n >= 0 && n < 1, "a number from 0 to below 1"),
     useRslora: json["use_rslora"] === true,
     useDora: json["use_dora"] === true,
-    rankPattern: pattern("rank_pattern", rank),
+    rankPattern: pattern("rank_pattern", (n) => Number.isInteger(n) && n > 0),
     alphaPattern: pattern("alpha_pattern", (n) => n > 0),
-    bias,
+    bias: config.choice("bias", ["none", "all", "lora_only"], "none"),
     modulesToSave: saved === undefined ? [] : typeof saved === "string" ? [saved] : saved,
     initLoraWeights: json["init_lora_weights"] === "gaussian" ? "gaussian" : "default",
     targetModules,
-    excludeModules,
-    layersToTransform: isEmpty(layers) ? undefined : Array.isArray(layers) ? (layers as number[]) : [layers as number],
-    layersPattern,
+    excludeModules: names("exclude_modules"),
+    layersToTransform: config.isSet("layers_to_transform") ? (Array.isArray(layers) ? (layers as number[]) : [layers as number]) : undefined,
+    layersPattern: names("layers_pattern"),
   };
 }
 

@@ -2,21 +2,21 @@
 import { GiantError } from "../base/errors.ts";
 import type { BaseModel } from "../nn/decoder.ts";
 import type { Inventory } from "../nn/inventory.ts";
-import { control } from "./control.ts";
-import { CONTROL_TYPE, readControlConfig } from "./control-config.ts";
-import { adaptionPrompt } from "./adaption-prompt.ts";
 import { readAdaptionPromptConfig } from "./adaption-prompt-config.ts";
-import { ia3 } from "./ia3.ts";
-import { readIa3Config } from "./ia3-config.ts";
-import { bottleneck } from "./bottleneck.ts";
+import { adaptionPrompt } from "./adaption-prompt.ts";
 import { readBottleneckConfig } from "./bottleneck-config.ts";
-import { lora } from "./lora.ts";
+import { bottleneck } from "./bottleneck.ts";
+import { CONTROL_TYPE, readControlConfig } from "./control-config.ts";
+import { control } from "./control.ts";
+import { readIa3Config } from "./ia3-config.ts";
+import { ia3 } from "./ia3.ts";
 import { readLoraConfig } from "./lora-config.ts";
+import { lora } from "./lora.ts";
 import type { AdaptationMethod } from "./method.ts";
-import { prefix } from "./prefix.ts";
 import { readPrefixConfig } from "./prefix-config.ts";
-import { promptTuning } from "./prompt-tuning.ts";
+import { prefix } from "./prefix.ts";
 import { readPromptTuningConfig } from "./prompt-tuning-config.ts";
+import { promptTuning } from "./prompt-tuning.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -28,9 +28,9 @@ const READERS: Readonly<Record<string, Reader>> = {
   ADAPTION_PROMPT: (json, where, base, inventory) => adaptionPrompt(readAdaptionPromptConfig(json, where), inventory, base),
   IA3: (json, where, base, inventory) => ia3(readIa3Config(json, where), inventory, base),
   LORA: (json, where, base, inventory) => lora(readLoraConfig(json, where), inventory, base.head),
-  [CONTROL_TYPE]: (json, where, base, inventory) => control(readControlConfig(json, where), base, inventory),
   PREFIX_TUNING: (json, where, base, inventory) => prefix(readPrefixConfig(json, where, base), inventory, base),
   PROMPT_TUNING: (json, where, base, inventory) => promptTuning(readPromptTuningConfig(json, where, base), inventory, base),
+  [CONTROL_TYPE]: (json, where, base, inventory) => control(readControlConfig(json, where), base, inventory),
 };
 
 /**

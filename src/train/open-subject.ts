@@ -7,22 +7,20 @@ import { makeExamples, requireExamples, type ExampleSet } from "../data/examples
 import { questionOf, type RecordContent, type TrainingRecord } from "../data/record.ts";
 import { splitRecords } from "../data/split.ts";
 import { fingerprintText } from "../io/fingerprint.ts";
-import { userCacheFolder } from "../io/cache-folder.ts";
 import { loadRecords, type LoadedRecords } from "../io/records.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS } from "../peft/lora-config.ts";
 import { type AdaptationMethod, placesTaken, virtualTokensOf } from "../peft/method.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { largestInt8Code } from "../runtime/int8-limit.ts";
 import { startEngine } from "../runtime/worker-engine.ts";
 import type { Tokenizer } from "../tokenize/tokenizer.ts";
 import { fingerprintsOf } from "../workbench/fingerprints.ts";
-import { type Int8Weights, openInt8Weights } from "../workbench/int8-weights.ts";
-import { openModel, type OpenModel } from "../workbench/open-model.ts";
+import type { Int8Weights } from "../workbench/int8-weights.ts";
+import type { OpenModel } from "../workbench/open-model.ts";
 import { openTokenizer } from "../workbench/open-tokenizer.ts";
 import { saveAdapter } from "../workbench/save-adapter.ts";
-import { openQuantized, quantizedFolder } from "../workbench/quantize-model.ts";
 import type { DataSummary, TrainEvent } from "./events.ts";
+import { openBase, openInt8 } from "./open-base.ts";
 import { BUCKET, batchesOf, graphSubject, largestOf } from "./graph-subject.ts";
 import { tuningMethod } from "./methods/tuning-methods.ts";
 import type { TuneOptions } from "./tune-options.ts";
@@ -32,18 +30,14 @@ import type { SamplePrompt, RunSubject } from "./run-subject.ts";
 /** Longest sequence when none is named, in tokens. */
 const USUAL_LENGTH = 512;
 
-/** Milliseconds between words about work that takes long. */
-const TOLD_EVERY_MS = 500;
-
 /** Opens everything but the weights; closes again what was opened when something does not fit. */
 export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEvent, RunSubject> {
-  const stored = await openModel(options.model);
-  const model = options.method === "qlora" ? yield* quantizedBase(stored, options) : stored;
+  const model = yield* openBase(options);
   const tokenizer = openTokenizer(model);
   const method = tuningMethod(options.method).make(options, model, tokenizer);
-  // The engine starts in a thread of its own while the data is read.
   // Products in int8 are for the CPU.
   const device = options.compute === "fast" ? "cpu" : options.device;
+  // The engine starts in a thread of its own while the data is read.
   const starting = startEngine({ device, ...(options.threads === undefined ? {} : { threads: options.threads }) });
   starting.catch(() => undefined); // Heard below; until then a failure must not count as unheard.
   try {
@@ -57,32 +51,6 @@ export async function* openSubject(options: TuneOptions): AsyncGenerator<TrainEv
       () => undefined,
     );
     throw error;
-  }
-}
-
-async function openInt8({ int8Cache }: TuneOptions, engine: Engine, model: OpenModel): Promise<Int8Weights> {
-  return openInt8Weights(model, int8Cache ?? userCacheFolder(), await largestInt8Code(engine));
-}
-
-/** The base in four bits; quantising it says how far it is. */
-async function* quantizedBase(
-  model: OpenModel,
-  { quantizedCache, quantBlockSize: blockSize, doubleQuant }: TuneOptions,
-): AsyncGenerator<TrainEvent, OpenModel> {
-  const stopping = new AbortController();
-  let [done, ended] = [0, false];
-  const options = { blockSize, doubleQuant, signal: stopping.signal, onProgress: (part: number) => (done = part) };
-  const opening = openQuantized(model, quantizedCache ?? quantizedFolder(model, options), options).finally(() => (ended = true));
-  opening.catch(() => undefined); // Heard below.
-  try {
-    for (;;) {
-      await Promise.race([opening, new Promise((resolve) => setTimeout(resolve, TOLD_EVERY_MS).unref())]);
-      if (ended) return await opening;
-      yield { type: "preparing", work: "quantising the base to 4 bits", done };
-    }
-  } finally {
-    stopping.abort();
-    await opening.catch(() => undefined);
   }
 }
 

@@ -1,10 +1,10 @@
 /** The ways of tuning by the names that `--method` takes. */
 import type { Architecture } from "../../models/architecture.ts";
 import type { Inventory } from "../../nn/inventory.ts";
-import { control } from "../../peft/control.ts";
-import { bottleneck } from "../../peft/bottleneck.ts";
-import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../../peft/bottleneck-config.ts";
 import { adaptionPrompt } from "../../peft/adaption-prompt.ts";
+import { type BottleneckConfig, HOULSBY, PARALLEL, PFEIFFER } from "../../peft/bottleneck-config.ts";
+import { bottleneck } from "../../peft/bottleneck.ts";
+import { control } from "../../peft/control.ts";
 import { full } from "../../peft/full.ts";
 import { ia3 } from "../../peft/ia3.ts";
 import { lora } from "../../peft/lora.ts";
@@ -12,10 +12,10 @@ import type { AdaptationMethod } from "../../peft/method.ts";
 import { prefixInTraining } from "../../peft/prefix.ts";
 import { promptTuning } from "../../peft/prompt-tuning.ts";
 import type { Tokenizer } from "../../tokenize/tokenizer.ts";
-import { controlConfigOf } from "./control-options.ts";
 import { adaptionPromptConfigOf } from "./adaption-prompt-options.ts";
-import { ia3ConfigOf } from "./ia3-options.ts";
 import { bottleneckConfigOf } from "./bottleneck-options.ts";
+import { controlConfigOf } from "./control-options.ts";
+import { ia3ConfigOf } from "./ia3-options.ts";
 import { loraConfigOf } from "./lora-options.ts";
 import type { MethodOptions } from "./method-options.ts";
 import { prefixConfigOf, promptConfigOf } from "./prefix-options.ts";
@@ -62,15 +62,10 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     learningRate: 2e-4,
     make: (options, { architecture, inventory }) => lora({ ...loraConfigOf(options), useDora: true }, inventory, architecture.head),
   },
-  control: {
-    summary: "a copy of the first blocks that reads a control text beside the prompt (ControlNet)",
+  qlora: {
+    summary: "LoRA over a base in four bits (QLoRA)",
     learningRate: 2e-4,
-    make: (options, { architecture, inventory }) => control(controlConfigOf(options, architecture.numHiddenLayers), architecture, inventory),
-  },
-  ia3: {
-    summary: "factors on keys, values and inner activations (IA3)",
-    learningRate: 3e-3, // The paper's, section 3.3.
-    make: (options, { architecture, inventory }) => ia3(ia3ConfigOf(options), inventory, architecture),
+    make: (options, { architecture, inventory }) => lora(loraConfigOf(options), inventory, architecture.head),
   },
   houlsby: bottleneckMethod(HOULSBY, "narrow layers behind attention and MLP (Houlsby's adapters)"),
   pfeiffer: bottleneckMethod(PFEIFFER, "narrow layers behind the MLP (Pfeiffer's adapters)"),
@@ -86,15 +81,20 @@ const METHODS: Readonly<Record<MethodName, TuningMethod>> = {
     make: (options, { architecture, inventory }, tokenizer) =>
       promptTuning(promptConfigOf(options), inventory, architecture, tokenizer?.encode(options.promptTuningInitText ?? "", { addSpecialTokens: true })),
   },
-  qlora: {
-    summary: "LoRA over a base in four bits (QLoRA)",
-    learningRate: 2e-4,
-    make: (options, { architecture, inventory }) => lora(loraConfigOf(options), inventory, architecture.head),
+  ia3: {
+    summary: "factors on keys, values and inner activations (IA3)",
+    learningRate: 3e-3, // The paper's, section 3.3.
+    make: (options, { architecture, inventory }) => ia3(ia3ConfigOf(options), inventory, architecture),
   },
   "adaption-prompt": {
     summary: "gated prompts in the attention of the last layers (LLaMA-Adapter)",
     learningRate: 9e-3, // The paper's, with AdamW.
     make: (options, { architecture, inventory }) => adaptionPrompt(adaptionPromptConfigOf(options, architecture.numHiddenLayers), inventory, architecture),
+  },
+  control: {
+    summary: "a copy of the first blocks that reads a control text beside the prompt (ControlNet)",
+    learningRate: 2e-4,
+    make: (options, { architecture, inventory }) => control(controlConfigOf(options, architecture.numHiddenLayers), architecture, inventory),
   },
   full: { summary: "all weights", learningRate: 2e-5, make: (_, { inventory }) => full(inventory) },
 };
