@@ -43,6 +43,14 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
     invariant(name !== undefined, `${tensor.op} is used before it is written`);
     return halves.has(tensor) ? emitter.widened(name, tensor.shape) : name;
   };
+  /** A product with a packed weight as it lies, where there is an operator for it. */
+  const packedProduct = (tensor: Tensor): string | undefined => {
+    const weight = tensor.op === "matmul" ? packed.get(tensor.inputs[1]!) : undefined;
+    if (weight === undefined || tensor.inputs[0]!.shape.length !== 2) return undefined;
+    const { transposeA, transposeB } = tensor.attributes as Operators["matmul"];
+    if (transposeA || !transposeB) return undefined;
+    return emitter.nf4Product(nameOf(tensor.inputs[0]!), weight.name, tensor.inputs[1]!.shape as readonly [number, number], weight.at);
+  };
   for (const tensor of order) {
     if (fused.absorbed.has(tensor)) continue;
     const product = fused.products.get(tensor);
@@ -71,7 +79,7 @@ export function emit(outputs: Readonly<Record<string, Tensor>>, options: EmitOpt
       names.set(tensor, emitter.widened(rows, tensor.shape));
     } else {
       const rule = emitRules[tensor.op] as EmitRule<OperatorName>;
-      names.set(tensor, rule(tensor, tensor.inputs.map(nameOf), emitter));
+      names.set(tensor, packedProduct(tensor) ?? rule(tensor, tensor.inputs.map(nameOf), emitter));
     }
   }
   const inOrderOfCreation = Object.entries(outputs).toSorted(([, a], [, b]) => a.id - b.id);

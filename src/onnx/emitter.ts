@@ -173,6 +173,18 @@ export class Emitter {
     return this.#fresh("Reshape", [product, this.int64(dims)], dims);
   }
 
+  /**
+   * x·Wᵀ for a W in four bits that lies as [N, K], in one operator that keeps no float32 copy of W; undefined where it does
+   * not apply. Its counterpart for x·W is wrong on the CPU (ONNX Runtime 1.30): gradients go by `nf4`, to the same bits.
+   */
+  nf4Product(x: string, name: string, [N, K]: readonly [number, number], { codes, blockSize, absmax }: Nf4Location): string | undefined {
+    if (this.target !== "cpu" || K % blockSize !== 0) return undefined;
+    const blocks = (N * K) / blockSize;
+    const packed = this.#external(`${name}.codes`, "uint8", [(N * K) / 2], codes);
+    const scales = this.#fresh("Reshape", [this.#magnitudes(name, blocks, absmax), this.int64([blocks])], [blocks]);
+    return this.microsoft("MatMulBnb4", [x, packed, scales], { K: int(K), N: int(N), block_size: int(blockSize), quant_type: int(1) });
+  }
+
   /** Magnitudes of blocks as float32, [blocks, 1]. */
   #magnitudes(name: string, blocks: number, at: Nf4Location["absmax"]): string {
     if (!("nested" in at)) return this.#external(`${name}.absmax`, "float32", [blocks, 1], at);

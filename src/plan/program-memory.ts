@@ -3,6 +3,7 @@ import type { Bindings } from "../core/shape.ts";
 import type { OnnxModel } from "../onnx/model.ts";
 import { Arena } from "./arena.ts";
 import { planBuffers, type PlannedNode } from "./buffers.ts";
+import { workspaceBytes } from "./workspace.ts";
 import { ELEMENT_BYTES, sizedValues, type SizedValue } from "./values.ts";
 
 /** Bytes of a program's memory by where they lie. */
@@ -41,7 +42,7 @@ export function programMemory(model: OnnxModel, { bindings, packs = false, vocab
     logitBytes,
     arenaBytes,
     outputBytes: model.outputs.reduce((sum, { name }) => sum + values.get(name)!.bytes, 0),
-    ...weightsOf(model, packs),
+    ...weightsOf(model, packs, values),
     nodes: model.nodes.length,
   };
 }
@@ -58,14 +59,17 @@ function walk(
   const arena = new Arena();
   const chunks = new Map<string, ReturnType<Arena["take"]>>();
   let [live, logits, liveBytes, logitBytes] = [0, 0, 0, 0];
-  for (const { takes, gives } of plan) {
+  for (const { node, takes, gives } of plan) {
     for (const name of takes) {
       const { bytes } = values.get(name)!;
       chunks.set(name, arena.take(bytes));
       live += bytes;
       if (isLogits(name)) logits += bytes;
     }
-    if (live > liveBytes) [liveBytes, logitBytes] = [live, logits];
+    // An operator's own workspace lies in the arena while it runs.
+    const own = workspaceBytes(node);
+    if (own > 0) arena.give(arena.take(own));
+    if (live + own > liveBytes) [liveBytes, logitBytes] = [live + own, logits];
     for (const name of gives) {
       const { bytes } = values.get(name)!;
       arena.give(chunks.get(name)!);
@@ -81,12 +85,19 @@ const PANEL = 16; // columns that MLAS packs together
 const INT8_GROUP = 4; // rows of codes that it packs together
 const INT8_SUM_BYTES = 4; // of a column, kept beside its codes
 
-/** A weight, float32 or int8, is packed once per product that it is the second operand of; when nothing else reads it, it is no longer mapped. */
-function weightsOf(model: OnnxModel, packs: boolean): Pick<ProgramMemory, "mappedBytes" | "packedBytes"> {
+/** Bytes around a page that are mapped with it when it is touched: Linux brings in sixteen pages at once. */
+const FAULT_BYTES = 65536;
+
+/**
+ * A weight, float32 or int8, is packed once per product that it is the second operand of; when nothing else reads it, it is no longer mapped.
+ * Of a table that rows are only taken from, no more is touched than lies around these rows.
+ */
+function weightsOf(model: OnnxModel, packs: boolean, values: ReadonlyMap<string, SizedValue>): Pick<ProgramMemory, "mappedBytes" | "packedBytes"> {
   const weights = new Map(model.initializers.filter(({ content }) => content.kind === "external").map((tensor) => [tensor.name, tensor]));
   const mapped = new Set<string>();
+  const rowsTaken = new Map<string, number>();
   let packedBytes = 0;
-  for (const { operator, inputs, attributes } of model.nodes) {
+  for (const { operator, inputs, outputs, attributes } of model.nodes) {
     inputs.forEach((name, i) => {
       const weight = weights.get(name);
       if (weight === undefined) return;
@@ -97,11 +108,20 @@ function weightsOf(model: OnnxModel, packs: boolean): Pick<ProgramMemory, "mappe
         const transposed = attributes?.["transB"]?.kind === "int" && attributes["transB"].value === 1;
         const [columns, depth] = transposed ? [weight.dims[0]!, weight.dims[1]!] : [weight.dims[1]!, weight.dims[0]!];
         packedBytes += Math.ceil(columns / PANEL) * PANEL * depth * ELEMENT_BYTES.float32;
+      } else if (operator === "Gather" && i === 0 && weight.dims.length === 2) {
+        const rows = values
+          .get(outputs[0]!)!
+          .dims.slice(0, -1)
+          .reduce((a, b) => a * b, 1);
+        rowsTaken.set(name, (rowsTaken.get(name) ?? 0) + rows);
       } else {
         mapped.add(name);
       }
     });
   }
-  const mappedBytes = [...mapped].reduce((sum, name) => sum + weights.get(name)!.dims.reduce((a, b) => a * b, ELEMENT_BYTES[weights.get(name)!.type]), 0);
+  const bytesOf = (name: string): number => weights.get(name)!.dims.reduce((a, b) => a * b, ELEMENT_BYTES[weights.get(name)!.type]);
+  let mappedBytes = 0;
+  for (const name of mapped) mappedBytes += bytesOf(name);
+  for (const [name, rows] of rowsTaken) if (!mapped.has(name)) mappedBytes += Math.min(bytesOf(name), rows * FAULT_BYTES);
   return { mappedBytes, packedBytes };
 }

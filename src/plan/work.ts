@@ -3,6 +3,7 @@ import { type Bindings } from "../core/shape.ts";
 import type { OnnxModel, OnnxNode } from "../onnx/model.ts";
 import type { Orientation } from "./machine.ts";
 import { sizedValues, type SizedValue } from "./values.ts";
+import { workspaceBytes } from "./workspace.ts";
 
 export type NodeWork =
   | { readonly kind: "product"; readonly orientation: Orientation; readonly flops: number; readonly bytes: number; readonly rows: number; readonly int8?: true }
@@ -34,6 +35,8 @@ function workOf(node: OnnxNode, values: ReadonlyMap<string, SizedValue>): NodeWo
   const inputs = node.inputs.flatMap((name) => values.get(name) ?? []);
   const all = inputs.reduce((sum, { bytes }) => sum + bytes, output.bytes);
   if (PRODUCTS.has(node.operator)) return productWork(node, inputs, output, all);
+  // It writes the matrix as float32 and reads it again.
+  if (node.operator === "MatMulBnb4") return { ...productWork(node, inputs, output, all + 2 * workspaceBytes(node)), orientation: "NT" };
   if (STILL.has(node.operator)) return { kind: "still", bytes: 0 };
   if (node.operator === "Softmax") return { kind: "softmax", bytes: all };
   if (node.operator === "ScatterElements") return { kind: "scatter", bytes: all };
@@ -42,7 +45,9 @@ function workOf(node: OnnxNode, values: ReadonlyMap<string, SizedValue>): NodeWo
   return { kind: "elementwise", bytes: all };
 }
 
-function productWork(node: OnnxNode, inputs: readonly SizedValue[], output: SizedValue, bytes: number): NodeWork {
+type ProductWork = Extract<NodeWork, { kind: "product" }>;
+
+function productWork(node: OnnxNode, inputs: readonly SizedValue[], output: SizedValue, bytes: number): ProductWork {
   const transposed = (name: string): boolean => {
     const attribute = node.attributes?.[name];
     return attribute?.kind === "int" && attribute.value === 1;
