@@ -15,6 +15,7 @@ import { METHOD_NAMES, tuningMethod } from "../src/train/methods/tuning-methods.
 import { newAdapter } from "../src/workbench/adapter.ts";
 import { openModel } from "../src/workbench/open-model.ts";
 import { openTokenizer } from "../src/workbench/open-tokenizer.ts";
+import { openBase } from "./base.ts";
 import { FORECAST_MODELS } from "./forecast-scenarios.ts";
 import { writeRandomModel } from "./forecast-inputs.ts";
 import { makeTokens } from "./inputs.ts";
@@ -59,9 +60,10 @@ async function compare(folder: string): Promise<void> {
   const tokenizer = openTokenizer(model);
   const candidates: Candidate[] = [{ name: "bare base", generator: await openGenerator(engine, model), prefill: [], decode: [] }];
   for (const name of METHOD_NAMES) {
-    const method = tuningMethod(name).make(resolveOptions(METHOD_OPTIONS, {}), model, tokenizer);
+    const own = await openBase(folder, name);
+    const method = tuningMethod(name).make(resolveOptions(METHOD_OPTIONS, {}), own, tokenizer);
     if (method.layout === undefined) continue; // a model of its own runs as the bare base does
-    candidates.push({ name, generator: await openGenerator(engine, model, await newAdapter(method, model, 1)), prefill: [], decode: [] });
+    candidates.push({ name, generator: await openGenerator(engine, own, await newAdapter(method, own, 1)), prefill: [], decode: [] });
   }
   const { vocabSize, maxPositionEmbeddings } = model.architecture;
   const length = Math.min(Number(values.prompt), maxPositionEmbeddings - Number(values.new) - 64);

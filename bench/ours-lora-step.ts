@@ -11,8 +11,8 @@ import { METHOD_NAMES, tuningMethod } from "../src/train/methods/tuning-methods.
 import { newAdapter } from "../src/workbench/adapter.ts";
 import { loadAdapter } from "../src/workbench/load-adapter.ts";
 import { openInt8Weights } from "../src/workbench/int8-weights.ts";
-import { openModel } from "../src/workbench/open-model.ts";
 import { openTokenizer } from "../src/workbench/open-tokenizer.ts";
+import { openBase } from "./base.ts";
 import { makeBatch } from "./inputs.ts";
 import { median } from "./statistics.ts";
 
@@ -38,7 +38,7 @@ const name = METHOD_NAMES.find((each) => each === values.method);
 if (values.model === undefined || (values.adapter === undefined && name === undefined)) throw new Error("--model, and --adapter or --method, are needed");
 
 const engine = await startEngine({ device: "cpu", threads: Number(values.threads) });
-const model = await openModel(values.model);
+const model = await openBase(values.model, name);
 const adapter =
   name === undefined
     ? await loadAdapter(values.adapter!, model)
@@ -50,7 +50,8 @@ const learner = await createLearner({
   adapter,
   optimizer: ADAMW,
   maxGradNorm: 1,
-  recompute: values.recompute,
+  // As tune does: who chooses four bits is short of memory.
+  recompute: values.recompute || name === "qlora",
   // As tune does.
   packWeights: true,
   ...(compute === "fast" && { int8: await openInt8Weights(model, cache) }),

@@ -52,7 +52,7 @@ def method_config(peft, method: str, virtual_tokens: int, layers: int):
     if method == "prompt":
         return peft.PromptTuningConfig(num_virtual_tokens=virtual_tokens, task_type="CAUSAL_LM")
     if method == "adaption-prompt":
-        return peft.AdaptionPromptConfig(adapter_len=virtual_tokens, adapter_layers=layers, task_type="CAUSAL_LM")
+        return peft.AdaptionPromptConfig(adapter_len=virtual_tokens, adapter_layers=max(1, layers - 2), task_type="CAUSAL_LM")
     return None
 
 
