@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { goldenFolder } from "../../test/golden.ts";
 import { randomTokens, rowsOf } from "../../test/model-logits.ts";
+import { stirred } from "../../test/stirred.ts";
 import { temporaryFolder } from "../../test/temporary-folder.ts";
 import { FAST_GRADIENT, FAST_LOSS } from "../../test/tolerance.ts";
 import { Random } from "../base/random.ts";
-import { type HostTensor, floats } from "../core/dtype.ts";
+import type { HostTensor } from "../core/dtype.ts";
 import { emit } from "../onnx/emit.ts";
 import { lora } from "../peft/lora.ts";
 import { LORA_DEFAULTS } from "../peft/lora-config.ts";
@@ -17,6 +18,7 @@ import { startEngine } from "../runtime/worker-engine.ts";
 import { type LoadedAdapter, newAdapter } from "../workbench/adapter.ts";
 import { openInt8Weights } from "../workbench/int8-weights.ts";
 import { openModel, type OpenModel } from "../workbench/open-model.ts";
+import { openQuantized } from "../workbench/quantize-model.ts";
 import { createLearner, type GraphLearner } from "./graph-learner.ts";
 import { ADAMW, stepGraph } from "./step-graph.ts";
 import { resolveTuneOptions } from "./tune-options.ts";
@@ -29,15 +31,7 @@ afterAll(() => engine.close());
 
 async function stirredAdapter(model: OpenModel, useDora = false): Promise<LoadedAdapter> {
   const method = lora({ ...LORA_DEFAULTS, r: 4, useDora }, model.inventory, model.architecture.head);
-  const { tensors } = await newAdapter(method, model, 3);
-  const stir = ({ shape, data }: HostTensor, name: string): HostTensor => {
-    const random = Random.named(5, name);
-    return floats(
-      shape,
-      (data as Float32Array).map((value) => value + 0.05 * random.normal()),
-    );
-  };
-  return { method, tensors: new Map([...tensors].map(([name, tensor]) => [name, stir(tensor, name)])) };
+  return stirred(await newAdapter(method, model, 3), 5);
 }
 
 async function learnerOf(
@@ -85,6 +79,15 @@ describe.each(["llama_gqa", "gpt2", "gpt_neox"])("%s", (golden) => {
     const model = await open();
     const exact = await step(await learnerOf(model, undefined, options), model);
     const fast = await step(await learnerOf(model, temporaryFolder(), options), model);
+    expect(fast.loss).not.toBe(exact.loss);
+    expect(Math.abs(fast.loss - exact.loss) / exact.loss).toBeLessThan(FAST_LOSS);
+    for (const [name, { data }] of exact.gradients) expect(distance(fast.gradients.get(name)!.data, data), name).toBeLessThan(FAST_GRADIENT);
+  });
+
+  it("comes as near over a base in four bits", async () => {
+    const model = await openQuantized(await open(), join(temporaryFolder(), "nf4"), { blockSize: 64, doubleQuant: true });
+    const exact = await step(await learnerOf(model, undefined, { recompute: true }), model);
+    const fast = await step(await learnerOf(model, temporaryFolder(), { recompute: true }), model);
     expect(fast.loss).not.toBe(exact.loss);
     expect(Math.abs(fast.loss - exact.loss) / exact.loss).toBeLessThan(FAST_LOSS);
     for (const [name, { data }] of exact.gradients) expect(distance(fast.gradients.get(name)!.data, data), name).toBeLessThan(FAST_GRADIENT);

@@ -117,11 +117,8 @@ export function resolveTuneOptions(...layers: readonly Partial<TuneOptions>[]): 
     });
   }
   checkCourse(options, validationOf(options).kind !== "none");
-  if (options.compute === "fast" && (options.method === "full" || options.method === "qlora")) {
-    const why = options.method === "full" ? "which trains them all" : "whose base lies in four bits";
-    throw new GiantError("usage", `--compute fast: needs frozen float weights, found --method ${options.method}, ${why}`, {
-      hint: "Leave --compute fast out.",
-    });
+  if (options.compute === "fast" && options.method === "full") {
+    throw new GiantError("usage", "--compute fast: needs frozen weights, found --method full, which trains them all", { hint: "Leave --compute fast out." });
   }
   if (options.compute === "fast" && options.device !== "auto" && options.device !== "cpu") {
     throw new GiantError("usage", `--compute fast: needs the CPU, found --device ${options.device}`, {

@@ -7,7 +7,7 @@ import { makeFolder } from "../io/make-folder.ts";
 import { readSafetensorsHeader, type SafetensorsFile } from "../io/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../io/safetensors-writer.ts";
 import type { LinearSpec } from "../nn/context.ts";
-import type { WeightLocation } from "../onnx/emitter.ts";
+import type { FileBytes, WeightLocation } from "../onnx/emitter.ts";
 import { int8Names } from "../peft/adapt.ts";
 import { LARGEST_CODE, quantizeInt8 } from "../quantize/int8.ts";
 import type { OpenModel } from "./open-model.ts";
@@ -57,8 +57,7 @@ export async function openInt8Weights(model: OpenModel, folder: string, largest:
       if (entry !== undefined) {
         return { location: locationIn(weightsFolder, file.realPath), offset: entry.offset, bytes: entry.bytes, storage: entry.dtype === "I8" ? "I8" : "F32" };
       }
-      const own = model.locate(name);
-      return { ...own, location: locationIn(weightsFolder, join(model.weightsFolder, own.location)) };
+      return relocated(model.locate(name), (location) => locationIn(weightsFolder, join(model.weightsFolder, location)));
     },
   };
 }
@@ -93,6 +92,15 @@ function int8Form(model: OpenModel, parameter: string, { inFeatures, outFeatures
   };
   // A checkpoint holds [out, in], unless the layer says otherwise.
   return [...form(names.weight, [inFeatures, outFeatures], !stored), ...form(names.transposed, [outFeatures, inFeatures], stored)];
+}
+
+/** A weight's place, its parts' too where it lies in four bits, as seen from another folder. */
+function relocated(at: WeightLocation, from: (location: string) => string): WeightLocation {
+  const moved = <Place extends FileBytes>(place: Place): Place => ({ ...place, location: from(place.location) });
+  if (at.nf4 === undefined) return moved(at);
+  const { codes, absmax } = at.nf4;
+  const magnitudes = "nested" in absmax ? { ...absmax, codes: moved(absmax.codes), nested: moved(absmax.nested) } : moved(absmax);
+  return { ...moved(at), nf4: { ...at.nf4, codes: moved(codes), absmax: magnitudes } };
 }
 
 /** ONNX Runtime reads all weights of a graph from under one folder. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { families } from "../../test/adapter-cases.ts";
 import { goldenFolder } from "../../test/golden.ts";
 import { openLogits, randomTokens, rowsOf } from "../../test/model-logits.ts";
-import { SCORE, worstExcess } from "../../test/tolerance.ts";
+import { LOGITS, SCORE, worstExcess } from "../../test/tolerance.ts";
 import { Random } from "../base/random.ts";
 import { readSafetensorsHeader } from "../io/safetensors.ts";
 import { lora } from "../peft/lora.ts";
@@ -18,6 +18,7 @@ import { createLearner } from "../train/graph-learner.ts";
 import { ADAMW } from "../train/step-graph.ts";
 import { newAdapter } from "./adapter.ts";
 import { loadAdapter } from "./load-adapter.ts";
+import { mergeAdapter } from "./merge.ts";
 import { openModel } from "./open-model.ts";
 import { openQuantized, quantizedFolder } from "./quantize-model.ts";
 import { saveAdapter } from "./save-adapter.ts";
@@ -67,9 +68,18 @@ describe.each(families)("$golden", ({ golden }) => {
     await saveAdapter(folder, { ...adapter, tensors: (await learner.save()).parameters }, model);
     await learner.close();
     for (const base of [model, stored, await openModel(stored.folder)]) {
-      const program = await openLogits(engine, base, await loadAdapter(folder, base));
-      expect((await program.of(batch)).every(Number.isFinite)).toBe(true);
+      const loaded = await loadAdapter(folder, base);
+      const program = await openLogits(engine, base, loaded);
+      const logits = await program.of(batch);
+      expect(worstExcess(logits, bareLogits, LOGITS).excess, "the adapter counts").toBeGreaterThan(1);
       await program.close();
+      if (base !== model) continue;
+      const merged = join(scratch, `${golden}-merged`);
+      await mergeAdapter(engine, base, loaded, merged);
+      const whole = await openLogits(engine, await openModel(merged));
+      const worst = worstExcess(await whole.of(batch), logits, LOGITS);
+      expect(worst.excess, `merged logits [${worst.index}]: ${worst.actual}, needed ${worst.expected}`).toBeLessThanOrEqual(1);
+      await whole.close();
     }
     expect(await bare.of(batch), "the bare base").toEqual(bareLogits);
     await bare.close();
