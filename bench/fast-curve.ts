@@ -1,6 +1,6 @@
 /**
  * Tunes pebble on questions about stories as the demonstration does, exactly, with frozen layers in int8, and exactly with
- * another seed as a yardstick; draws the three curves (docs/fast-curve.svg) and writes the table of bench/RESULTS.md.
+ * another seed as a yardstick; draws the three curves (bench/fast-curve.svg) and writes the table of bench/RESULTS.md.
  * A run whose folder is complete is not done again.
  */
 import { execFile } from "node:child_process";
@@ -17,7 +17,7 @@ const { values } = parseArgs({
   options: {
     folder: { type: "string", default: join(tmpdir(), "mini-giants-bench", "fast-curve") },
     results: { type: "string", default: resolve("bench/RESULTS.md") },
-    chart: { type: "string", default: resolve("docs/fast-curve.svg") },
+    chart: { type: "string", default: resolve("bench/fast-curve.svg") },
     /** Steps that a point of the smoothed curve is the mean of. */
     smooth: { type: "string", default: "20" },
   },
